@@ -1,0 +1,40 @@
+"""tcvae_tf: the reproducibility package for β-TCVAE (Chen, Li, Grosse, Duvenaud 2018). The public names, and only they.
+
+Names are resolved when they are first used, so that `import tcvae_tf` does not wait for TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+from tcvae_tf.version import __version__
+
+_HOME = {
+    "FactorGrid": "tcvae_tf.factors",
+    "Dataset": "tcvae_tf.datasets",
+    "load": "tcvae_tf.datasets",
+    "Objective": "tcvae_tf.objective",
+    "VAE": "tcvae_tf.models",
+    "Codes": "tcvae_tf.codes",
+    "encode": "tcvae_tf.codes",
+    "mig": "tcvae_tf.metrics",
+    "Run": "tcvae_tf.runs",
+    "execute": "tcvae_tf.runs",
+}
+_MODULES = ("callbacks", "codes", "datasets", "distributions", "metrics", "models", "networks", "objective", "plots")
+_MODULES += ("results", "runs", "sweep")
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"tcvae_tf.{name}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'tcvae_tf' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

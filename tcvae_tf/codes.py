@@ -1,0 +1,133 @@
+"""Codes: q(z|x) of every image of a data set. Encode once, measure many."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tcvae_tf import files
+from tcvae_tf.factors import FactorGrid
+
+if TYPE_CHECKING:
+    from tcvae_tf.datasets import Dataset
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Codes:
+    """The posteriors of all N images of a grid, in its C order. Every measure is a function of this.
+
+    Args:
+      loc: means μ_nj, [N, D].
+      scale: standard deviations σ_nj > 0 (the scale parameter of other families), [N, D].
+      grid: the factors.
+      log_px: log p(x_n|z) with one z ~ q(z|x_n) an image, [N] in nats; None where it is not known.
+      posterior: family of q(z|x).
+      prior_cross_entropy: −E_q(z_j) log p(z_j), [D] in nats, for priors other than N(0, 1).
+
+    Raises:
+      ValueError: wrong shapes or counts, values that are not finite, a scale that is not positive; the message says
+        which.
+    """
+
+    loc: np.ndarray
+    scale: np.ndarray
+    grid: FactorGrid
+    log_px: np.ndarray | None = None
+    posterior: str = "normal"
+    prior_cross_entropy: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.grid)
+        for name in ("loc", "scale", "log_px", "prior_cross_entropy"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.asarray(value))
+        if self.loc.ndim == 2 and self.loc.shape[1] == n != len(self.loc):
+            raise ValueError(f"Codes: loc is {self.loc.shape}, [D, N]; transpose it to [N, D] = [{n}, {len(self.loc)}]")
+        if self.loc.ndim != 2 or len(self.loc) != n or self.loc.shape[1] < 1:
+            raise ValueError(f"Codes: loc must be [N, D] with N = {n} cells of the grid; got {self.loc.shape}")
+        if self.scale.shape != self.loc.shape:
+            raise ValueError(f"Codes: scale must have the shape of loc, {self.loc.shape}; got {self.scale.shape}")
+        if self.log_px is not None and self.log_px.shape != (n,):
+            raise ValueError(f"Codes: log_px must be [N] = ({n},); got {self.log_px.shape}")
+        if self.prior_cross_entropy is not None and self.prior_cross_entropy.shape != self.loc.shape[1:]:
+            raise ValueError(f"Codes: prior_cross_entropy must be [D]; got {self.prior_cross_entropy.shape}")
+        cells = slice(None) if self.grid.weights is None else self.grid.cells
+        for name, value in (("loc", self.loc), ("scale", self.scale), ("log_px", self.log_px)):
+            if value is not None and not np.all(np.isfinite(value[cells])):
+                raise ValueError(f"Codes: {name} has values that are not finite; did the training diverge?")
+        if self.scale[cells].min() <= 0:
+            raise ValueError("Codes: scale must be positive; it is σ, not log σ")
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.loc.shape[1]
+
+    def save(self, path: str | Path) -> None:
+        """Writes an npz, whole or not at all."""
+        arrays = {"loc": self.loc, "scale": self.scale}
+        optional = {"log_px": self.log_px, "prior_cross_entropy": self.prior_cross_entropy}
+        optional["weights"] = self.grid.weights
+        arrays.update({name: value for name, value in optional.items() if value is not None})
+        header = json.dumps({"grid": self.grid.to_config(), "posterior": self.posterior})
+        with files.replacing(Path(path).with_suffix(".npz")) as temporary:
+            np.savez(temporary, header=np.array(header), **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Codes:
+        """Reads what `save` wrote."""
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(str(archive["header"]))
+            arrays = {name: archive[name] for name in archive.files if name != "header"}
+        grid = FactorGrid(**header["grid"], weights=arrays.pop("weights", None))
+        return cls(grid=grid, posterior=header["posterior"], **arrays)
+
+
+def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int = "auto") -> Codes:
+    """q(z|x_n) and one sample of log p(x_n|z) for every cell of the grid.
+
+    Args:
+      vae: a `tc.VAE`, or a model that owns one as `.vae`.
+      data: images on a full grid.
+      batch_size: images at a time. The noise of a batch depends on (vae.seed, its number), so that the same call gives
+        the same bits.
+      verbose: 0 for no progress bar; "auto" shows one where there is more than a moment's work.
+
+    Raises:
+      ValueError: images of another shape than the model's.
+    """
+    import keras
+    import tensorflow as tf
+
+    from tcvae_tf.datasets import decode
+    from tcvae_tf.models import ENCODE
+
+    vae = getattr(vae, "vae", vae)
+    if tuple(data.image_shape) != tuple(vae.image_shape):
+        raise ValueError(f"the model takes images {vae.image_shape}, {data.name} has {data.image_shape}")
+    n, batch_size = len(data.grid), min(batch_size, len(data.grid))
+
+    @tf.function(jit_compile=not tf.distribute.has_strategy())
+    def step(batch, index):
+        images = decode(batch, vae.image_shape)
+        loc, scale, _, log_px = vae.elbo_sample(images, vae.noise_seed(ENCODE, index))
+        return loc, scale, log_px
+
+    starts = range(0, n, batch_size)
+    show = len(starts) > 20 if verbose == "auto" else bool(verbose)
+    progress = keras.utils.Progbar(n, verbose=int(show), unit_name="image")
+    loc, scale, log_px = np.empty((n, vae.latent_dim), "f4"), np.empty((n, vae.latent_dim), "f4"), np.empty(n, "f4")
+    for index, start in enumerate(starts):
+        # The last batch is filled up with images already seen, so that one compiled program serves all.
+        rows = np.arange(start, start + batch_size) % n
+        batch = tf.constant(data.storage[start : start + batch_size] if rows[-1] >= start else data.storage[rows])
+        stop = min(start + batch_size, n)
+        for array, part in zip((loc, scale, log_px), step(batch, tf.constant(index)), strict=True):
+            array[start:stop] = part.numpy()[: stop - start]
+        progress.add(stop - start)
+    return Codes(loc=loc, scale=scale, grid=data.grid, log_px=log_px, posterior=vae.posterior_family)

@@ -1,0 +1,94 @@
+"""Data sets as full factor grids: `load` for the ones we know, `from_arrays` for a user's own."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import os
+from pathlib import Path
+
+from tcvae_tf.datasets import cache, dsprites
+from tcvae_tf.datasets.arrays import from_arrays
+from tcvae_tf.datasets.dataset import Dataset, decode
+
+__all__ = ["SOURCES", "Dataset", "decode", "from_arrays", "load"]
+
+SOURCES = ("auto", "npz", "tfds", "generated")
+
+
+def load(name: str = "dsprites", path: str | Path | None = None, source: str = "auto") -> Dataset:
+    """Loads a data set by name; nothing is ever downloaded.
+
+    Args:
+      name: "dsprites", or "module:function" for a function without arguments that returns a Dataset.
+      path: the official npz file, or the TFDS data directory; by default the npz is looked for in the cache directory
+        ($TCVAE_CACHE, else ~/.cache/tcvae_tf) and TFDS where it keeps its data.
+      source: "npz", "tfds" or "generated" (from formulas, four seconds, then cached); "auto" takes the first that is
+        there, in this order.
+
+    Raises:
+      ValueError: an unknown name or source, or a file that is not what it should be.
+      FileNotFoundError: the asked source is not there.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r}; {_choices(source, SOURCES)}")
+    if ":" in name:
+        return _custom(name)
+    if name not in _LOADERS:
+        raise ValueError(f"unknown data set {name!r}; {_choices(name, [*_LOADERS, 'module:function'])}")
+    return _LOADERS[name](path, source)
+
+
+def _choices(given: str, known) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
+
+
+def _custom(name: str) -> Dataset:
+    module, function = name.split(":", 1)
+    try:
+        data = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"data set {name!r}: {error}; give module:function as Python would import it") from error
+    if not isinstance(data, Dataset):
+        raise ValueError(f"data set {name!r} returned {type(data).__name__}; return tc.datasets.from_arrays(...)")
+    return data
+
+
+def _dsprites(path: str | Path | None, source: str) -> Dataset:
+    npz = Path(path) if path is not None else cache.directory() / dsprites.OFFICIAL_FILE
+    tfds_home = Path(path) if path is not None else Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if source == "auto" and path is not None and not Path(path).exists():
+        raise FileNotFoundError(f"{path}: no such file or directory; leave path out to generate dSprites")
+    if source == "auto":
+        if npz.is_file():
+            source = "npz"
+        elif any((tfds_home.expanduser() / "dsprites").glob("*/dataset_info.json")):
+            source = "tfds"
+        elif path is None:
+            source = "generated"
+        else:
+            raise ValueError(f"{path}: holds neither {dsprites.OFFICIAL_FILE} nor a prepared TFDS dsprites")
+    name, build, sha256 = "dsprites-generated-1", dsprites.generate, dsprites.SHA256_PACKED
+    if source == "npz":
+        name, sha256 = f"dsprites-npz-{_stamp(npz)}", None
+        build = functools.partial(dsprites.read_official, npz)
+    elif source == "tfds":
+        name, sha256 = f"dsprites-tfds-{_stamp(tfds_home.expanduser() / 'dsprites')}", None
+        build = functools.partial(dsprites.read_tfds, None if path is None else tfds_home)
+    storage, digest = cache.cached(name, (len(dsprites.GRID), 512), build, sha256)
+    return Dataset(storage, dsprites.GRID, dsprites.IMAGE_SHAPE, "dsprites", source, digest)
+
+
+def _stamp(path: Path) -> str:
+    """Eight hex digits that change when the file at `path` does; zeros when there is none, which the reader reports."""
+    import hashlib
+
+    if not path.exists():
+        return "0" * 8
+    stat = path.stat()
+    return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:8]
+
+
+_LOADERS = {"dsprites": _dsprites}

@@ -1,0 +1,93 @@
+"""A cache of image arrays on disk: memory-mapped, checksummed, written whole or not at all.
+
+An entry is `NAME.npy` and, written after it, `NAME.json` with its sha256. A process killed in between leaves an entry
+without a valid checksum, which is noticed, named and built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tcvae_tf import files
+
+log = logging.getLogger("tcvae_tf")
+
+
+def directory() -> Path:
+    """$TCVAE_CACHE, else tcvae_tf in the user's cache directory."""
+    chosen = os.environ.get("TCVAE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tcvae_tf"
+
+
+Writer = Callable[[int, np.ndarray], None]
+
+
+def cached(
+    name: str, shape: tuple[int, ...], build: Callable[[Writer], None], sha256: str | None = None
+) -> tuple[np.ndarray, str]:
+    """Returns the uint8 array `name` of `shape`, read-only and memory-mapped, and its sha256; builds it when needed.
+
+    Args:
+      name: the entry's name; it carries all that distinguishes one content from another.
+      shape: the array's shape; the entry is rebuilt when its file has another.
+      build: called with `write(first_row, rows)`, which it calls until all rows are written.
+      sha256: the digest that the content must have, where it is known beforehand.
+
+    Raises:
+      RuntimeError: what `build` wrote does not have the digest `sha256`.
+    """
+    path = directory() / f"{name}.npy"
+    with files.locked(path.with_suffix(".lock")):
+        found = _read(path, shape, sha256)
+        if found is None:
+            _build(path, shape, build, sha256)
+            found = _read(path, shape, sha256)
+    if found is None:
+        raise RuntimeError(f"{path}: differs from what was just written; check the disk")
+    return found
+
+
+def _read(path: Path, shape: tuple[int, ...], sha256: str | None) -> tuple[np.ndarray, str] | None:
+    """The entry if it is whole; None, and a warning that names it, if it is not."""
+    sidecar = path.with_suffix(".json")
+    if not path.exists():
+        return None
+    try:
+        expected = sha256 or json.loads(sidecar.read_text())["sha256"]
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        whole = array.shape == shape and array.dtype == np.uint8 and _digest(array) == expected
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        whole = False
+    if whole:
+        return array, expected
+    log.warning("%s is half-written or corrupted; building it again", path)
+    return None
+
+
+def _build(path: Path, shape: tuple[int, ...], build: Callable[[Writer], None], sha256: str | None) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    with files.replacing(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+
+        def write(first: int, rows: np.ndarray) -> None:
+            array[first : first + len(rows)] = rows
+
+        build(write)
+        array.flush()
+        digest = _digest(array)
+        if sha256 and digest != sha256:
+            raise RuntimeError(f"{path.name}: built with sha256 {digest}, not {sha256}; please report your platform")
+    files.write_json(path.with_suffix(".json"), {"sha256": digest, "shape": shape})
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(memoryview(np.ascontiguousarray(array)).cast("B")).hexdigest()

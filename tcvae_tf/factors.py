@@ -1,0 +1,134 @@
+"""FactorGrid: which generative factors a data set has, and which image stands where.
+
+A grid of K factors with sizes n_1, …, n_K lists its N = ∏ n_k cells in C order: the last factor varies fastest.
+Everything a metric needs to know of a data set is in here; no metric ever asks for its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FactorGrid:
+    """The full grid of a data set's generative factors.
+
+    Args:
+      names: K factor names, slowest varying first.
+      sizes: K numbers of values.
+      scored: the names that the MIG scores, each with at least two values; all of them when None. The others still
+        vary: to the measure they are noise.
+      weights: p(n) over the N cells in C order, summing to 1; None means uniform. Cells of weight zero are ignored.
+
+    Raises:
+      ValueError: names and sizes that do not fit together, an unknown scored name, weights that are no distribution.
+    """
+
+    names: Sequence[str]
+    sizes: Sequence[int]
+    scored: Sequence[str] | None = None
+    weights: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        names, sizes = tuple(self.names), tuple(int(size) for size in self.sizes)
+        scored = names if self.scored is None else tuple(self.scored)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "sizes", sizes)
+        object.__setattr__(self, "scored", scored)
+        if len(names) != len(sizes) or len(set(names)) != len(names) or not names:
+            raise ValueError(f"FactorGrid: give one size for each distinct name; got names {names} and sizes {sizes}")
+        if min(sizes) < 1:
+            raise ValueError(f"FactorGrid: every factor needs at least one value; got sizes {sizes}")
+        unknown = [name for name in scored if name not in names]
+        if unknown:
+            raise ValueError(f"FactorGrid: scored names {unknown} are not among the factors {names}")
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _distribution(self.weights, len(self)))
+
+    def __len__(self) -> int:
+        return int(np.prod(self.sizes))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FactorGrid):
+            return NotImplemented
+        return self._key() == other._key() and np.array_equal(self.probabilities, other.probabilities)
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple:
+        return (self.names, self.sizes, self.scored)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """p(n), [N] float64."""
+        return np.full(len(self), 1 / len(self)) if self.weights is None else self.weights
+
+    @property
+    def cells(self) -> np.ndarray:
+        """Flat indices of the cells that can occur, p(n) > 0."""
+        return np.arange(len(self)) if self.weights is None else np.flatnonzero(self.weights)
+
+    def values(self, name: str) -> np.ndarray:
+        """Value index of factor `name` in every cell, [N]."""
+        axis = self.axis(name)
+        shape = [1] * len(self.sizes)
+        shape[axis] = -1
+        column = np.arange(self.sizes[axis]).reshape(shape)
+        return np.ascontiguousarray(np.broadcast_to(column, self.sizes)).reshape(-1)
+
+    def axis(self, name: str) -> int:
+        """Position of factor `name`."""
+        if name not in self.names:
+            raise ValueError(f"FactorGrid: no factor {name!r}; there are {', '.join(self.names)}")
+        return tuple(self.names).index(name)
+
+    def to_values(self, indices: Any) -> np.ndarray:
+        """Flat cell indices [n] to value indices [n, K]."""
+        return np.stack(np.unravel_index(np.asarray(indices), self.sizes), axis=-1)
+
+    def to_indices(self, values: Any) -> np.ndarray:
+        """Value indices [n, K] to flat cell indices [n]."""
+        return np.ravel_multi_index(tuple(np.moveaxis(np.asarray(values), -1, 0)), self.sizes)
+
+    def marginal(self, name: str) -> np.ndarray:
+        """p(v_k) of factor `name`, [n_k]."""
+        others = tuple(axis for axis in range(len(self.sizes)) if axis != self.axis(name))
+        return self.probabilities.reshape(self.sizes).sum(axis=others)
+
+    def entropy(self, name: str) -> float:
+        """H(v_k) = −Σ p(v) log p(v) in nats; log n_k on a uniform grid."""
+        p = self.marginal(name)
+        p = p[p > 0]
+        return float(-np.sum(p * np.log(p)))
+
+    def thin(self, step: int) -> tuple[FactorGrid, np.ndarray]:
+        """Every `step`-th value of each factor: the smaller grid and the flat indices of its cells in this one."""
+        if step < 1:
+            raise ValueError(f"thin must be 1 or more; got {step}")
+        kept = np.ix_(*(np.arange(0, size, step) for size in self.sizes))
+        indices = np.ravel_multi_index(kept, self.sizes)
+        weights = None if self.weights is None else self.weights[indices.reshape(-1)]
+        if weights is not None:
+            weights = weights / weights.sum()
+        return FactorGrid(self.names, indices.shape, self.scored, weights), indices.reshape(-1)
+
+    def to_config(self) -> dict:
+        """A JSON-ready description, without the weights."""
+        return {"names": list(self.names), "sizes": list(self.sizes), "scored": list(self.scored or ())}
+
+
+def _distribution(weights: Any, count: int) -> np.ndarray:
+    """Checks that `weights` is a distribution over `count` cells and returns it as float64."""
+    p = np.asarray(weights, np.float64)
+    if p.shape != (count,):
+        raise ValueError(f"FactorGrid: weights must have shape ({count},), one per cell in C order; got {p.shape}")
+    if not np.all(np.isfinite(p)) or p.min() < 0:
+        raise ValueError("FactorGrid: weights must be finite and not negative")
+    if abs(p.sum() - 1) > 1e-6:
+        raise ValueError(f"FactorGrid: weights must sum to 1; they sum to {p.sum():.6g}; divide them by their sum")
+    return p / p.sum()

@@ -1,0 +1,200 @@
+"""VAE: a Keras model whose train_step is the decomposed objective."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tcvae_tf import distributions
+from tcvae_tf.datasets import decode
+from tcvae_tf.objective import Objective
+
+#: Streams of noise that never meet: a training step, an evaluation and an encoding draw from different ones.
+TRAIN, EVALUATE, ENCODE = range(3)
+
+
+@keras.saving.register_keras_serializable("tcvae_tf")
+class VAE(keras.Model):
+    """A variational autoencoder trained on −E log p(x|z) + α·I + β·TC + γ·Σ KL_j (Chen et al. 2018, section 3).
+
+    All terms are single-sample Monte Carlo. The noise of a step is a function of (seed, step), so that training that
+    was cut off and resumed ends with the same bits.
+
+    Args:
+      encoder: [B, H, W, C] → [B, 2D], loc beside log σ.
+      decoder: [B, D] → logits [B, H, W, C].
+      objective: α, β, γ and the estimator; a plain VAE by default.
+      dataset_size: N, the number of training images; needed unless α = β = γ.
+      seed: of the noise.
+      prior, posterior: families, see `tcvae_tf.distributions`.
+
+    Attributes:
+      beta: a float32 variable, the β in use; assign to it to change β during training. Where α = β = γ it weights the
+        whole KL.
+      step: an int64 variable, the number of training steps taken.
+
+    Raises:
+      ValueError: encoder and decoder that do not fit together, or a missing dataset_size.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        objective: Objective | None = None,
+        dataset_size: int | None = None,
+        seed: int = 0,
+        prior: str = "normal",
+        posterior: str = "normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder, self.decoder = encoder, decoder
+        self.objective = objective or Objective()
+        self.dataset_size, self.seed = dataset_size, seed
+        self.prior_family, self.posterior_family = prior, posterior
+        distributions.prior(prior)
+        distributions.posterior(0.0, 1.0, posterior)
+        self.image_shape = tuple(encoder.input_shape[1:])
+        self.latent_dim = decoder.input_shape[-1]
+        if encoder.output_shape[-1] != 2 * self.latent_dim or tuple(decoder.output_shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"encoder {encoder.input_shape} → {encoder.output_shape} and decoder {decoder.input_shape} → "
+                f"{decoder.output_shape} do not fit: the encoder gives loc beside log σ, twice what the decoder "
+                "takes, and the decoder gives one logit for each value of the image"
+            )
+        if self.objective.pairwise and dataset_size is None:
+            raise ValueError("VAE: pass dataset_size=len(data), the N that the estimators of q(z) need")
+        # Plain weights: they are saved with the model and XLA updates them on the device.
+        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.beta = self.add_weight(
+            name="beta",
+            shape=(),
+            dtype="float32",
+            initializer=keras.initializers.Constant(self.objective.beta),
+            trainable=False,
+            autocast=False,
+        )
+        names = ("loss", "reconstruction", *self.objective.terms)
+        self._trackers = [keras.metrics.Mean(name=name) for name in names]
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self._trackers
+
+    def compile(self, optimizer: Any = "adam", *, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
+        """Keras' compile, but "auto" means XLA wherever it can be had: everywhere but under tf.distribute.
+
+        On a CPU too: there XLA halves the time of a step. No loss is given: the objective is the loss.
+        """
+        if jit_compile == "auto":
+            jit_compile = not tf.distribute.has_strategy()
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def compile_from_config(self, config: dict) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def encode(self, images: tf.Tensor, training: bool = False) -> distributions.tfd.Distribution:
+        """q(z|x) for images [B, H, W, C] in [0, 1]: a distribution of batch shape [B, D]."""
+        loc, log_scale = tf.split(tf.cast(self.encoder(images, training=training), tf.float32), 2, axis=-1)
+        return distributions.posterior(loc, tf.exp(log_scale), self.posterior_family)
+
+    def decode(self, z: tf.Tensor, training: bool = False) -> distributions.tfd.Distribution:
+        """p(x|z) for latents [B, D]: a distribution of event shape [H, W, C]."""
+        return distributions.likelihood(tf.cast(self.decoder(z, training=training), tf.float32))
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Pixel probabilities of the reconstruction from the posterior mean, [B, H, W, C]."""
+        return self.decode(self.encode(decode(images, self.image_shape), training).mean(), training).mean()
+
+    def noise_seed(self, stream: int, index: tf.Tensor) -> tf.Tensor:
+        """The stateless seed, int32 [2], of draw number `index` in one of the streams TRAIN, EVALUATE and ENCODE."""
+        base = tf.constant([self.seed % 2**31, stream], tf.int32)
+        return tf.random.fold_in(base, tf.cast(index, tf.int32))
+
+    def elbo_sample(self, images: tf.Tensor, seed: tf.Tensor, training: bool = False):
+        """One z ~ q(z|x) an image: loc, scale and z, each [B, D], and log p(x|z), [B] in nats."""
+        posterior = self.encode(images, training)
+        z = posterior.sample(seed=seed)
+        return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
+
+    def _loss(self, data: Any, seed: tf.Tensor, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The minibatch loss and its terms, each a batch mean in nats."""
+        images = decode(keras.utils.unpack_x_y_sample_weight(data)[0], self.image_shape)
+        loc, scale, z, log_px = self.elbo_sample(images, seed, training)
+        families = (self.posterior_family, self.prior_family)
+        penalty, terms = self.objective.penalty(z, loc, scale, self.dataset_size, self.beta.value, *families)
+        loss = tf.reduce_mean(penalty - log_px)
+        means = {name: tf.reduce_mean(term) for name, term in terms.items()}
+        return loss, {"loss": loss, "reconstruction": tf.reduce_mean(log_px), **means}
+
+    def _track(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for tracker in self._trackers:
+            tracker.update_state(terms[tracker.name])
+        return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer; returns the running means of the loss and its terms, in nats."""
+        with tf.GradientTape() as tape:
+            loss, terms = self._loss(data, self.noise_seed(TRAIN, self.step.value), training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        self.step.assign_add(1)
+        return self._track(terms)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The same terms without a step. The batch's number, which the trackers count, chooses the noise."""
+        _, terms = self._loss(data, self.noise_seed(EVALUATE, self._trackers[0].count), training=False)
+        return self._track(terms)
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
+
+    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> keras.callbacks.History:
+        """Keras' fit, stopped by a FloatingPointError that names the step and the term when one is not finite."""
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(_StopWhenNotFinite())
+        else:
+            given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+            callbacks = [_StopWhenNotFinite(), *given]
+        if isinstance(args[0] if args else kwargs.get("x"), tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)  # it has an order of its own; Keras warns that it cannot shuffle it
+        return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "objective": dataclasses.asdict(self.objective),
+            "dataset_size": self.dataset_size,
+            "seed": self.seed,
+            "prior": self.prior_family,
+            "posterior": self.posterior_family,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> VAE:
+        config = dict(config)
+        for part in ("encoder", "decoder"):
+            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
+        return cls(**{**config, "objective": Objective(**config["objective"])})
+
+
+class _StopWhenNotFinite(keras.callbacks.Callback):
+    """Looks at the running means after each step, where a NaN or infinity stays once it has come."""
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if logs is None or math.isfinite(float(logs["loss"])):
+            return
+        last, count = int(self.model.step.value) - 1, self.model.steps_per_execution
+        where = f"step {last}" if count == 1 else f"steps {last - count + 1} to {last}"
+        bad = ", ".join(f"{name} = {float(value)}" for name, value in logs.items() if not math.isfinite(float(value)))
+        raise FloatingPointError(f"{where}: {bad}; lower the learning rate or the weights of the objective")
