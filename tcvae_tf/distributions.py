@@ -11,17 +11,17 @@ POSTERIORS = {"normal": tfd.Normal}
 PRIORS = {"normal": tfd.Normal}
 
 
-def posterior(loc: tf.Tensor, scale: tf.Tensor, family: str = "normal") -> tfd.Distribution:
+def posterior(loc: tf.Tensor, scale: tf.Tensor, family: str = "normal") -> tfp.distributions.Distribution:
     """q(z_j|x) for every latent: N(z_j; loc, scale²); batch shape is that of `loc`, the event is a scalar."""
     return _of(POSTERIORS, family, "posterior")(loc, scale)
 
 
-def prior(family: str = "normal", dtype: tf.DType = tf.float32) -> tfd.Distribution:
+def prior(family: str = "normal", dtype: tf.DType = tf.float32) -> tfp.distributions.Distribution:
     """p(z_j) for every latent: N(z_j; 0, 1)."""
     return _of(PRIORS, family, "prior")(tf.zeros([], dtype), tf.ones([], dtype))
 
 
-def likelihood(logits: tf.Tensor) -> tfd.Distribution:
+def likelihood(logits: tf.Tensor) -> tfp.distributions.Distribution:
     """p(x|z) = ∏ Bernoulli(x_pixel; σ(logit)): log_prob sums over [H, W, C] and gives nats for each image, [B].
 
     Pixels between 0 and 1 are taken as the paper's code takes them: x log p + (1 − x) log(1 − p).
@@ -29,7 +29,7 @@ def likelihood(logits: tf.Tensor) -> tfd.Distribution:
     return tfd.Independent(_Pixels(logits=logits, dtype=logits.dtype), reinterpreted_batch_ndims=3)
 
 
-class _Pixels(tfd.Bernoulli):
+class _Pixels(tfp.distributions.Bernoulli):
     """tfd.Bernoulli with a log_prob that takes one exponential and one logarithm a pixel, its gradient included."""
 
     def _log_prob(self, event):

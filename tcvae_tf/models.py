@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tcvae_tf import distributions
 from tcvae_tf.datasets import decode
@@ -100,12 +101,12 @@ class VAE(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def encode(self, images: tf.Tensor, training: bool = False) -> distributions.tfd.Distribution:
+    def encode(self, images: tf.Tensor, training: bool = False) -> tfp.distributions.Distribution:
         """q(z|x) for images [B, H, W, C] in [0, 1]: a distribution of batch shape [B, D]."""
         loc, log_scale = tf.split(tf.cast(self.encoder(images, training=training), tf.float32), 2, axis=-1)
         return distributions.posterior(loc, tf.exp(log_scale), self.posterior_family)
 
-    def decode(self, z: tf.Tensor, training: bool = False) -> distributions.tfd.Distribution:
+    def decode(self, z: tf.Tensor, training: bool = False) -> tfp.distributions.Distribution:
         """p(x|z) for latents [B, D]: a distribution of event shape [H, W, C]."""
         return distributions.likelihood(tf.cast(self.decoder(z, training=training), tf.float32))
 

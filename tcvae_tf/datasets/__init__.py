@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tcvae_tf.datasets import cache, dsprites
@@ -70,13 +71,15 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
             source = "generated"
         else:
             raise ValueError(f"{path}: holds neither {dsprites.OFFICIAL_FILE} nor a prepared TFDS dsprites")
-    name, build, sha256 = "dsprites-generated-1", dsprites.generate, dsprites.SHA256_PACKED
+    sha256: str | None = None
+    build: Callable[[cache.Writer], None]
     if source == "npz":
-        name, sha256 = f"dsprites-npz-{_stamp(npz)}", None
-        build = functools.partial(dsprites.read_official, npz)
+        name, build = f"dsprites-npz-{_stamp(npz)}", functools.partial(dsprites.read_official, npz)
     elif source == "tfds":
-        name, sha256 = f"dsprites-tfds-{_stamp(tfds_home.expanduser() / 'dsprites')}", None
+        name = f"dsprites-tfds-{_stamp(tfds_home.expanduser() / 'dsprites')}"
         build = functools.partial(dsprites.read_tfds, None if path is None else tfds_home)
+    else:
+        name, build, sha256 = "dsprites-generated-1", dsprites.generate, dsprites.SHA256_PACKED
     storage, digest = cache.cached(name, (len(dsprites.GRID), 512), build, sha256)
     return Dataset(storage, dsprites.GRID, dsprites.IMAGE_SHAPE, "dsprites", source, digest)
 

@@ -90,4 +90,4 @@ def _build(path: Path, shape: tuple[int, ...], build: Callable[[Writer], None], 
 
 
 def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(memoryview(np.ascontiguousarray(array)).cast("B")).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

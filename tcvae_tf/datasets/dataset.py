@@ -44,7 +44,8 @@ class Dataset:
                 f"Dataset: storage must be uint8 {(len(grid), *image_shape)}, or packed bits {packed_shape}; "
                 f"got {storage.dtype} {storage.shape}; tc.datasets.from_arrays converts plain arrays"
             )
-        self.storage, self.grid, self.image_shape = storage, grid, tuple(image_shape)
+        self.storage, self.grid = storage, grid
+        self.image_shape: tuple[int, int, int] = (image_shape[0], image_shape[1], image_shape[2])
         self.name, self.source, self.sha256 = name, source, sha256
         self._cells = None if grid.weights is None else grid.cells
 

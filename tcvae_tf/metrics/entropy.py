@@ -65,8 +65,8 @@ class Mixture:
         level = np.rint(np.log2(scale / least) * _LEVELS).astype(np.int64)
         self.octaves = []
         for octave in np.flatnonzero(np.bincount(level // _LEVELS)):
-            inside = np.flatnonzero(level // _LEVELS == octave)
-            inside = slice(None) if len(inside) == self.count else inside
+            found = np.flatnonzero(level // _LEVELS == octave)
+            inside = slice(None) if len(found) == self.count else found
             self.octaves.append(self._octave(loc[inside], scale[inside], level[inside], int(octave), least, inside))
 
     def _octave(self, loc, scale, level, octave: int, least: float, inside) -> _Octave:

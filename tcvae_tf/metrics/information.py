@@ -20,6 +20,7 @@ class MIG:
       factors: names of the scored factors.
       mutual_information: I(z_j; v_k) in nats, [D, K].
       entropies: H(v_k) in nats, [K].
+      latent_entropies: H(z_j) in nats, [D].
       winners: for each factor the latents with the largest and the second largest I, [K, 2]; the second is −1 when
         there is but one latent.
       error_bound: bound on the numerical error of `score`.
@@ -31,6 +32,7 @@ class MIG:
     factors: tuple[str, ...]
     mutual_information: np.ndarray
     entropies: np.ndarray
+    latent_entropies: np.ndarray
     winners: np.ndarray
     error_bound: float
     method: str
@@ -64,17 +66,19 @@ def mig(codes: Codes, method: str = "exact") -> MIG:
     entropies = np.array([grid.entropy(name) for name in factors])
     if not factors or entropies.min() <= 0:
         raise ValueError("MIG: every scored factor needs two values or more; give FactorGrid other scored names")
-    information, errors = _information(codes, factors)
-    return _gap(information, errors, entropies, factors, method)
+    information, errors, latent_entropies = _information(codes, factors)
+    gaps, winners, bound = _gaps(information, errors, entropies)
+    return MIG(float(gaps.mean()), gaps, factors, information, entropies, latent_entropies, winners, bound, method)
 
 
-def _information(codes: Codes, factors: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """I(z_j; v_k) and a bound on the error of each, [D, K] in nats."""
+def _information(codes: Codes, factors: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """I(z_j; v_k) and a bound on the error of each, [D, K], and H(z_j), [D], in nats."""
     grid = codes.grid
     cells = slice(None) if grid.weights is None else grid.cells
     weights = None if grid.weights is None else grid.weights[cells]
     labels = [grid.values(name)[cells] for name in factors]
     information, errors = np.zeros((2, codes.latent_dim, len(factors)))
+    latent_entropies = np.zeros(codes.latent_dim)
     for j in range(codes.latent_dim):
         mixture = Mixture(codes.loc[cells, j], codes.scale[cells, j], weights)
         for k, name in enumerate(factors):
@@ -82,16 +86,21 @@ def _information(codes: Codes, factors: tuple[str, ...]) -> tuple[np.ndarray, np
             found = mixture.entropies(labels[k], len(p))
             information[j, k] = found.marginal - p @ found.conditional
             errors[j, k] = found.marginal_error + p @ found.conditional_error
-    return np.maximum(information, 0), errors
+            latent_entropies[j] = found.marginal
+    return np.maximum(information, 0), errors, latent_entropies
 
 
-def _gap(information, errors, entropies, factors: tuple[str, ...], method: str) -> MIG:
-    """The MIG of a matrix of mutual information, [D, K]."""
-    columns = np.arange(len(factors))
+def _gaps(information: np.ndarray, errors: np.ndarray, entropies: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Gaps [K] and winners [K, 2] of a matrix of mutual information [D, K], and a bound on the mean gap's error.
+
+    The largest and the second largest of D numbers move by no more than the largest error among those that can be
+    among the first two.
+    """
+    columns = np.arange(len(entropies))
     order = np.argsort(-information, axis=0, kind="stable")
-    padded = np.vstack([information, np.zeros(len(factors))])  # a lone latent's runner-up has no information
-    first, second = order[0], order[1] if len(order) > 1 else np.full(len(factors), -1)
+    padded = np.vstack([information, np.zeros(len(columns))])  # a lone latent's runner-up has no information
+    first, second = order[0], order[1] if len(order) > 1 else np.full(len(columns), -1)
     gaps = (information[first, columns] - padded[second, columns]) / entropies
-    bound = float(np.mean(2 * errors.max(axis=0) / entropies))
-    winners = np.stack([first, second], axis=-1)
-    return MIG(float(gaps.mean()), gaps, factors, information, entropies, winners, bound, method)
+    certain = np.sort(np.vstack([information - errors, np.full(len(columns), -1.0)]), axis=0)[-2]
+    largest = np.where(information + errors >= certain, errors, 0).max(axis=0)
+    return gaps, np.stack([first, second], axis=-1), float(np.mean(2 * largest / entropies))

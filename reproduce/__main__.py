@@ -1,0 +1,83 @@
+"""Reruns figures of the paper: python -m reproduce fig3 --preset=quick"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from reproduce import fig3_mig_distribution, report
+from tcvae_tf import datasets, results, sweep
+
+SCRIPTS = {"fig3": fig3_mig_distribution}
+
+
+def _parser() -> argparse.ArgumentParser:
+    presets = "\n".join(f"  {preset.name:<8}{preset.purpose}" for preset in sweep.PRESETS.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m reproduce",
+        description="Reruns figures of the paper: trains what is not trained yet, measures, tabulates and draws.",
+        epilog=f"presets:\n{presets}\n\nexamples:\n"
+        "  python -m reproduce fig3                      figure 3 with the preset quick\n"
+        "  python -m reproduce fig3 --preset=paper       with the paper's settings\n"
+        "  python -m reproduce all --draw                only redraws, from results/records.csv\n\n"
+        "Whatever stops it, the same command goes on where it was.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("figure", choices=[*SCRIPTS, "all"], help="which figure")
+    parser.add_argument("--preset", default="quick", choices=list(sweep.PRESETS), help="settings (default: quick)")
+    parser.add_argument("--root", default="runs", type=Path, help="directory of all runs (default: runs)")
+    parser.add_argument("--out", type=Path, help="directory of records, tables and figures (default: results)")
+    parser.add_argument("--executor", default="processes", choices=sweep.EXECUTORS, help="default: processes")
+    parser.add_argument("--workers", type=int, help="processes at a time (default: one for each core)")
+    parser.add_argument("--draw", action="store_true", help="train nothing, redraw from the records in --out")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 1 a run failed, 130 interrupted. A claim that fails is a result, no error."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    scripts = SCRIPTS if options.figure == "all" else {options.figure: SCRIPTS[options.figure]}
+    # Numbers that mean nothing stay away from those that do.
+    out = options.out or (options.root / "smoke-results" if options.preset == "smoke" else Path("results"))
+    code = 0
+    if not options.draw:
+        try:
+            code = _train(scripts, options, out)
+        except KeyboardInterrupt:
+            print("\nstopped; the same command goes on from the last epoch of each run", file=sys.stderr)
+            return 130
+    tables = report.write(SCRIPTS, out)
+    print("\n".join(tables) or f"no records in {out / 'records.csv'}; run without --draw first")
+    print(f"written: {out / 'RESULTS.md'}, {out / 'records.csv'}, {out / 'figures'}")
+    return code
+
+
+def _train(scripts: dict, options: argparse.Namespace, out: Path) -> int:
+    """Executes what is not done and merges all records into records.csv."""
+    began = time.monotonic()
+    runs = list(dict.fromkeys(run for script in scripts.values() for run in script.runs(sweep.PRESETS[options.preset])))
+    for name in sorted({run.dataset for run in runs}):
+        data = datasets.load(name)  # once here, so that the runs find it in the cache
+        print(f"data: {name}, {len(data):,} images, {data.source}", flush=True)
+    code = 0
+    try:
+        sweep.execute_all(runs, options.root, options.executor, options.workers)
+    except sweep.SweepFailed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        code = 1
+    finally:
+        records = [record for run in runs if (record := sweep.runs_module.read_record(run, options.root))]
+        results.merge(out / "records.csv", records)
+    print(f"{len(records)} of {len(runs)} runs recorded, {(time.monotonic() - began) / 60:.1f} minutes\n", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

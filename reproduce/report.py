@@ -1,0 +1,72 @@
+"""Records → figures and RESULTS.md: the same rows give the same text, byte for byte, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from tcvae_tf import files, plots, results
+from tcvae_tf.results import Row
+from tcvae_tf.sweep import PRESETS, Preset
+
+PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.csv"
+
+_HEAD = """# Results
+
+Generated from `records.csv` and `paper.csv` by `make figures`; not edited by hand.
+
+MIG is exact: computed from the posteriors of all images of the data set, nothing sampled. Published values carry the
+mark of their source: **S**, quoted from a source that was read. Here that source is another paper's repository, which
+cites the values; that they are the medians of figure 3 is our inference. A claim that fails is printed as failed.
+"""
+
+
+def write(scripts: dict[str, ModuleType], out: Path) -> list[str]:
+    """Draws every figure that has records in `out`/records.csv, writes RESULTS.md and returns its tables as text."""
+    rows, paper = results.read_rows(out / "records.csv"), results.read_rows(PAPER)
+    sections, shown = [_HEAD], []
+    for preset in reversed(PRESETS.values()):
+        for name, script in scripts.items():
+            wanted = {run.id for run in script.runs(preset)}
+            found = [line for line in rows if line["id"] in wanted]
+            if not found:
+                continue
+            picture = f"{name}-{preset.name}"
+            caption = f"preset {preset.name}: {len(found)} of {len(wanted)} runs"
+            plots.save(script.draw(found, paper, caption), out / "figures" / f"{picture}.png")
+            table, claims = script.tabulate(found, paper), _claims(script, found, paper, name, preset)
+            shown.append(f"{script.TITLE}, {caption}\n\n{table}\n{claims}")
+            sections.append(
+                f"## {script.TITLE} (preset {preset.name})\n\n![{script.TITLE}](figures/{picture}.png)\n\n{table}\n"
+                f"{claims}\n{_circumstances(found, len(wanted), preset)}"
+            )
+    files.write_text(out / "RESULTS.md", "\n".join(sections))
+    return shown
+
+
+def _claims(script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], name: str, preset: Preset) -> str:
+    command = f"`make reproduce PRESET={preset.name}`" if name == "fig3" else f"`python -m reproduce {name}`"
+    lines = [[claim.text, claim.paper, claim.ours, claim.verdict, command] for claim in script.check(rows, paper)]
+    return results.table(["claim", "paper (mark)", "ours", "holds?", "command"], lines)
+
+
+def _circumstances(rows: Sequence[Row], wanted: int, preset: Preset) -> str:
+    """What the numbers rest on: runs, seeds, time, machine, versions, data, and the preset's departures."""
+
+    def distinct(*columns: str) -> str:
+        return "; ".join(sorted({" ".join(line[column] for column in columns) for line in rows}))
+
+    versions = [column.split(".", 1)[1] for column in rows[0] if column.startswith("versions.")]
+    seconds = sum(float(line["seconds"]) for line in rows)
+    bound = max(float(line["mig_error_bound"]) for line in rows)
+    facts = [
+        f"Runs: {len(rows)} of {wanted}; seeds {distinct('run.seed')}; {seconds / 60:.0f} minutes of training in all",
+        f"Numerical error of any MIG: at most {bound:.1e}",
+        f"Machine: {distinct('device')}",
+        "Versions: " + ", ".join(f"{name} {distinct(f'versions.{name}')}" for name in versions),
+        f"Commit: {distinct('commit')}",
+        f"Data: dSprites, {distinct('data.source', 'data.sha256')}",
+        "Departs from the paper: " + "; ".join(preset.deviations()),
+    ]
+    return "\n".join(f"* {fact}." for fact in facts) + "\n"

@@ -1,0 +1,112 @@
+"""The command line `tcvae`. No TensorFlow before a command needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from tcvae_tf.runs import Run
+from tcvae_tf.version import __version__
+
+_USAGE = """tcvae: β-TCVAE and its baselines, trained and measured.
+
+  tcvae train [--FIELD=VALUE ...]   train one run, measure it and print its record as JSON
+  tcvae data                        generate or check the images of a data set and say where they come from
+  tcvae COMMAND --help              what COMMAND takes
+  tcvae --version
+
+Examples:
+  tcvae train --method=beta_tcvae --beta=6 --width=256 --batch_size=512 --epochs=10 --seed=3
+  tcvae train --thin=3 --width=64 --batch_size=128 --steps=100        a trial of half a minute
+  tcvae data --source=npz --path=dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz
+
+A run that was cut off goes on where it stopped when the same command is given again.
+The figures of the paper: python -m reproduce --help, in a checkout of the repository.
+"""
+
+
+def _train_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    define: dict[type, Any] = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    for field in dataclasses.fields(Run):
+        define[type(field.default)](field.name, field.default, field.metadata["help"], flag_values=values)
+    flags.DEFINE_string("root", "runs", "directory of all runs", flag_values=values)
+    flags.DEFINE_boolean("quiet", False, "no progress bars", flag_values=values)
+    return values
+
+
+def _data_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("dataset", "dsprites", "a known name (dsprites), or module:function", flag_values=values)
+    flags.DEFINE_string("source", "auto", "auto, npz, tfds or generated", flag_values=values)
+    flags.DEFINE_string("path", None, "the official npz file, or the TFDS data directory", flag_values=values)
+    return values
+
+
+def _train(values: flags.FlagValues) -> None:
+    fields: dict[str, Any] = {field.name: values[field.name].value for field in dataclasses.fields(Run)}
+    run = Run(**fields)
+    from tcvae_tf import runs
+
+    record = runs.execute(run, values.root, verbose=0 if values.quiet or not sys.stderr.isatty() else 1)
+    print(json.dumps(record, indent=2))
+
+
+def _data(values: flags.FlagValues) -> None:
+    from tcvae_tf import datasets
+
+    data = datasets.load(values.dataset, values.path, values.source)
+    factors = " × ".join(f"{name} {size}" for name, size in zip(data.grid.names, data.grid.sizes, strict=True))
+    print(f"{data.name}: {len(data)} images {data.image_shape} = {factors}; source {data.source}; sha256 {data.sha256}")
+
+
+_COMMANDS = {"train": (_train_flags, _train), "data": (_data_flags, _data)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 done, 1 it failed, 2 it was asked for wrongly, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if words == ["--version"]:
+        print(__version__)
+        return 0
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_USAGE)
+        return 0 if words else 2
+    if words[0] not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
+        print(f"tcvae: unknown command {words[0]!r}; there are {known}; see tcvae --help", file=sys.stderr)
+        return 2
+    define, command = _COMMANDS[words[0]]
+    values = define()
+    if {"--help", "-h"} & set(words):
+        print(f"tcvae {words[0]} [--FIELD=VALUE ...]\n")
+        for name in values:
+            print(f"  --{name}={values[name].default}".ljust(34) + values[name].help)
+        return 0
+    try:
+        rest = values([f"tcvae {words[0]}", *words[1:]])[1:]
+        if rest:
+            raise flags.Error(f"{rest[0]!r} is no flag; write --name=value")
+    except flags.Error as error:
+        print(f"tcvae {words[0]}: {error}; see tcvae {words[0]} --help", file=sys.stderr)
+        return 2
+    try:
+        command(values)
+    except KeyboardInterrupt:
+        print("tcvae: stopped; the same command goes on from the last epoch", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(f"tcvae {words[0]}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Rows or arrays → matplotlib figures. Trains nothing and imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tcvae_tf import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelsize": 8,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "tcvae_tf",  # the same drawing gives the same bytes
+}
+
+
+def mig_distribution(
+    samples: Mapping[str, Sequence[float] | np.ndarray], published: Mapping[str, float], caption: str = ""
+) -> Figure:
+    """Box plots of MIG over seeds, every seed a dot, beside the published medians (figure 3 of the paper).
+
+    Args:
+      samples: MIG of each seed by method, in the order of the columns; empty for a method that was not run here.
+      published: the paper's medians by method, drawn as diamonds.
+      caption: printed below.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        for column, (method, sample) in enumerate(samples.items()):
+            colour = COLOURS[column % len(COLOURS)]
+            _box(axes, column, np.asarray(sample, float), colour)
+            if method in published:
+                axes.plot(column + 0.32, published[method], "D", color="0.25", markersize=4, zorder=3)
+        axes.plot([], [], "o", color="0.5", markersize=4, label="one seed")
+        axes.plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")
+        axes.set_xticks(range(len(samples)), list(samples))
+        axes.set_xlim(-0.6, len(samples) - 0.4)
+        top = max([0.5, *(max(sample, default=0) for sample in samples.values())])
+        axes.set_ylim(0, min(1.0, 1.08 * top))
+        axes.set_ylabel("MIG (exact, whole data set)")
+        axes.grid(axis="y", color="0.9")
+        axes.set_axisbelow(True)
+        axes.legend(loc="upper left")
+        if caption:
+            figure.supxlabel(caption, fontsize=6, color="0.35")
+        return figure
+
+
+def _box(axes, column: int, sample: np.ndarray, colour: str) -> None:
+    """One column: a box where a box says something, and every seed."""
+    if len(sample) == 0:
+        axes.text(column, 0.01, "not run", ha="center", va="bottom", color="0.5", fontsize=7)
+        return
+    if len(sample) >= 3:
+        drawn = axes.boxplot([sample], positions=[column], widths=0.4, showfliers=False, patch_artist=True)
+        for patch in drawn["boxes"]:
+            patch.set(facecolor=colour, alpha=0.25, edgecolor=colour)
+        for line in (*drawn["whiskers"], *drawn["caps"], *drawn["medians"]):
+            line.set_color(colour)
+    # Seeds side by side, by order and not at random, so that the same numbers draw the same picture.
+    shift = 0.2 * (np.arange(len(sample)) - (len(sample) - 1) / 2) / max(1, len(sample) - 1)
+    axes.plot(column + shift, sample, "o", color=colour, markersize=4, alpha=0.9)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes a figure as PNG and, beside it, as SVG, without a date, so that the same figure gives the same bytes."""
+    import matplotlib
+
+    path = Path(path)
+    with matplotlib.rc_context(_STYLE):
+        for suffix, extra in ((".png", {"Software": None}), (".svg", {"Date": None})):
+            with files.replacing(path.with_suffix(suffix)) as temporary:
+                figure.savefig(temporary, metadata=extra)

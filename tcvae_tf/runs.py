@@ -1,0 +1,303 @@
+"""A run is a value: a frozen dataclass → a readable id with a content hash → a directory → one record.
+
+`runs/<id>/` holds run.json (what was asked, written before step 0), history.csv, checkpoint/latest.keras, codes.npz
+and, last, record.json: its existence means done. error.txt says why a run failed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import logging
+import math
+import os
+import platform
+import re
+import subprocess
+import traceback
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tcvae_tf import files
+
+log = logging.getLogger("tcvae_tf")
+
+#: Raised by hand when the same fields would give other bits. It is part of every id.
+RECIPE = 1
+
+METHODS = ("vae", "beta_vae", "beta_tcvae")
+NETWORKS = ("mlp",)
+_CHOICES = {
+    "method": METHODS,
+    "network": NETWORKS,
+    "estimator": ("mws", "mss", "mss_released", "uniform"),
+    "prior": ("normal",),
+    "initializer": ("pytorch", "keras"),
+}
+
+
+def _option(default: Any, meaning: str) -> Any:
+    """A field of Run; its meaning is the command line's help."""
+    return dataclasses.field(default=default, metadata={"help": meaning})
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training and its measurement. The defaults are the paper's settings for β-TCVAE on dSprites.
+
+    Fields that a method fixes take its value, so that two runs that do the same have the same id: for "vae" α = β = γ
+    = 1, for "beta_vae" α = γ = β, and neither has an estimator.
+
+    Raises:
+      ValueError: an unknown name, or a number out of range.
+    """
+
+    dataset: str = _option("dsprites", "a known name (dsprites), or module:function that returns a Dataset")
+    method: str = _option("beta_tcvae", "vae, beta_vae or beta_tcvae")
+    alpha: float = _option(1.0, "weight of the index-code mutual information")
+    beta: float = _option(6.0, "weight of the total correlation; of the whole KL for beta_vae")
+    gamma: float = _option(1.0, "weight of the dimension-wise KL")
+    estimator: str = _option("mws", "of q(z): mws, mss, mss_released or uniform")
+    tc_weight: float = _option(0.0, "FactorVAE's weight of the total correlation")
+    network: str = _option("mlp", "mlp")
+    width: int = _option(1200, "units of a hidden layer")
+    latent_dim: int = _option(10, "D")
+    prior: str = _option("normal", "family of p(z)")
+    initializer: str = _option("pytorch", "of the networks: pytorch or keras")
+    batch_size: int = _option(2048, "B")
+    learning_rate: float = _option(1e-3, "Adam's")
+    epochs: int = _option(50, "passes over the data")
+    steps: int = _option(0, "training steps; overrides epochs when not 0")
+    thin: int = _option(1, "keep every k-th value of each factor, for trials")
+    seed: int = _option(0, "of the initial weights, the order of the images and the noise")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind = type(field.default)
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, field.name, float(value))
+            elif type(value) is not kind:
+                raise ValueError(f"Run: {field.name} must be {kind.__name__}; got {value!r}")
+            if field.name in _CHOICES and value not in _CHOICES[field.name]:
+                raise ValueError(f"Run: unknown {field.name} {value!r}; {_suggest(value, _CHOICES[field.name])}")
+            if kind is float and not (math.isfinite(float(value)) and float(value) >= 0):
+                raise ValueError(f"Run: {field.name} must be finite and not negative; got {value}")
+        for name in ("width", "latent_dim", "batch_size", "epochs", "thin"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Run: {name} must be at least 1; got {getattr(self, name)}")
+        if self.steps < 0 or self.seed < 0 or self.learning_rate == 0:
+            raise ValueError("Run: steps and seed must not be negative, and learning_rate must be positive")
+        if self.tc_weight:
+            raise ValueError("Run: tc_weight is FactorVAE's, which is not among the methods yet; leave it 0")
+        if self.method == "vae":
+            self._fix(alpha=1.0, beta=1.0, gamma=1.0, estimator="mws")
+        if self.method == "beta_vae":
+            self._fix(alpha=self.beta, gamma=self.beta, estimator="mws")
+
+    def _fix(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def id(self) -> str:
+        """Readable, and unique through a hash over every field and RECIPE."""
+        fields = json.dumps({**dataclasses.asdict(self), "recipe": RECIPE}, sort_keys=True)
+        digest = hashlib.sha256(fields.encode()).hexdigest()[:6]
+        parts = [self.dataset, self.method, f"{self.network}{self.width}"]
+        parts += [self.estimator] if self.method == "beta_tcvae" else []
+        parts += [f"b{self.beta:g}", f"s{self.seed}", digest]
+        return re.sub(r"[^\w.-]+", "_", "-".join(parts))
+
+    def step_count(self, steps_per_epoch: int) -> int:
+        """Training steps in all."""
+        return self.steps or self.epochs * steps_per_epoch
+
+
+def _suggest(value: Any, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(str(value), known, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"choose from {', '.join(known)}"
+
+
+def read_record(run: Run, root: str | Path = "runs") -> dict | None:
+    """The record of a finished run, or None."""
+    path = Path(root) / run.id / "record.json"
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        log.warning("%s cannot be read; the run is measured again", path)
+        return None
+    return record if record.get("id") == run.id else None
+
+
+def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") -> dict:
+    """Trains, encodes and measures; returns the record.
+
+    Returns at once when the run is done already. Resumes from the last epoch when it was cut off, and then ends with
+    the same bits as a run that was not. Waits when another process is at it.
+
+    Args:
+      run: what to do.
+      root: directory of all runs.
+      verbose: 0 for silence, 1 for progress bars, "auto" for Keras' choice.
+
+    Raises:
+      Whatever stopped the run; error.txt in the run's directory keeps it.
+    """
+    home = Path(root) / run.id
+
+    def waiting() -> None:
+        log.warning("%s is being worked on by another process; waiting for it", run.id)
+
+    done = read_record(run, root)
+    if done is not None:
+        return done
+    with files.locked(home / "lock", on_wait=waiting):
+        done = read_record(run, root)
+        if done is not None:
+            return done
+        try:
+            record = _train_and_measure(run, home, verbose)
+        except Exception:
+            files.write_text(home / "error.txt", traceback.format_exc())
+            raise
+        files.write_json(home / "record.json", record)
+        (home / "error.txt").unlink(missing_ok=True)
+        (home / "progress.json").unlink(missing_ok=True)
+    return record
+
+
+def _train_and_measure(run: Run, home: Path, verbose: str | int) -> dict:
+    from tcvae_tf import codes, datasets
+
+    data = datasets.load(run.dataset).thin(run.thin)
+    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **_provenance(data)}
+    files.write_json(home / "run.json", header)
+    vae = _train(run, home, data, verbose)
+    encoded = codes.encode(vae, data, verbose=verbose)
+    encoded.save(home / "codes.npz")
+    return {**header, **_measure(encoded), "steps": int(vae.step.value), "seconds": _seconds(home)}
+
+
+def _model(run: Run, data: Any) -> Any:
+    """The untrained, compiled model of a run."""
+    import keras
+
+    from tcvae_tf import models, networks
+    from tcvae_tf.objective import Objective
+
+    encoder, decoder = networks.mlp(data.image_shape, run.latent_dim, run.width, run.initializer, run.seed)
+    objective = Objective(run.alpha, run.beta, run.gamma, run.estimator)
+    vae = models.VAE(encoder, decoder, objective, dataset_size=len(data), seed=run.seed, prior=run.prior)
+    vae.compile(keras.optimizers.Adam(run.learning_rate))
+    return vae
+
+
+def _train(run: Run, home: Path, data: Any, verbose: str | int) -> Any:
+    """The trained model: from the checkpoint where there is one."""
+    import keras
+
+    from tcvae_tf import callbacks
+
+    checkpoint = home / "checkpoint" / "latest.keras"
+    per_epoch = data.steps_per_epoch(run.batch_size)
+    steps = run.step_count(per_epoch)
+    vae = keras.models.load_model(checkpoint) if checkpoint.exists() else _model(run, data)
+    done = int(vae.step.value)
+    if done < steps:
+        vae.fit(
+            data.batches(run.batch_size, run.seed, first_epoch=done // per_epoch),
+            initial_epoch=done // per_epoch,
+            epochs=math.ceil(steps / per_epoch),
+            callbacks=[
+                callbacks.Checkpoint(checkpoint, home / "history.csv", steps),
+                callbacks.Progress(home / "progress.json", steps),
+            ],
+            verbose=verbose,
+        )
+    return vae
+
+
+def _measure(encoded: Any) -> dict:
+    """Every measure of the codes, for the record; None stands for one that this version does not compute."""
+    import numpy as np
+
+    from tcvae_tf import metrics
+
+    p = encoded.grid.probabilities
+    loc, variance = encoded.loc.astype(np.float64), encoded.scale.astype(np.float64) ** 2
+    # KL(N(μ, σ²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − log σ²), and −E_q(z_j) log p(z_j) = ½ log 2π + ½ E(μ² + σ²).
+    kl = float(p @ (0.5 * (loc**2 + variance - 1 - np.log(variance))).sum(axis=1))
+    cross_entropy = 0.5 * np.log(2 * np.pi) + 0.5 * p @ (loc**2 + variance)
+    gap = metrics.mig(encoded)
+    reconstruction = float(p @ encoded.log_px.astype(np.float64))
+    return {
+        "mig": gap.score,
+        "mig_error_bound": gap.error_bound,
+        "mig_gaps": dict(zip(gap.factors, gap.gaps.tolist(), strict=True)),
+        "elbo": reconstruction - kl,
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "mutual_information": None,
+        "total_correlation": None,
+        "dimension_kl": (cross_entropy - gap.latent_entropies).tolist(),
+        "factor_vae_score": None,
+    }
+
+
+def _seconds(home: Path) -> float:
+    """Seconds of training, over all sittings."""
+    from tcvae_tf import callbacks
+
+    return round(sum(float(row["seconds"]) for row in callbacks.read_history(home / "history.csv")), 1)
+
+
+def _provenance(data: Any) -> dict:
+    """What the result may depend on beside the run: data, versions, commit and device."""
+    import tensorflow as tf
+
+    packages = ("keras", "numpy", "tensorflow", "tensorflow-probability")
+    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    names = [details.get("device_name", "GPU") for details in gpus]
+    return {
+        "data": {"source": data.source, "sha256": data.sha256},
+        "versions": {"tcvae_tf": metadata.version("tcvae_tf"), **versions},
+        "commit": _commit(),
+        "device": ", ".join(names) or f"CPU {_processor()}, {_threads()} threads",
+    }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return found.group(1) if found else platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package is run from; None when it is none."""
+    home = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", "runs.py")
+        return git("rev-parse", "--short=12", "HEAD") or None if tracked else None
+    except OSError:  # no git
+        return None

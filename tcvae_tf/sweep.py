@@ -1,0 +1,224 @@
+"""Sweeps are data: presets name the settings, a figure's script multiplies them into runs, an executor does them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tcvae_tf import runs as runs_module
+from tcvae_tf.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Settings shared by all runs of a figure.
+
+    Attributes:
+      name: what --preset takes.
+      purpose: one line for --help.
+      settings: Run fields that differ from the paper's, which are Run's defaults.
+      seeds: one run of each method for each.
+    """
+
+    name: str
+    purpose: str
+    settings: dict[str, Any]
+    seeds: tuple[int, ...]
+
+    def runs(self, variants: Sequence[dict[str, Any]]) -> list[Run]:
+        """One run for each variant and seed; seeds vary slowest, so that early results compare methods."""
+        return [Run(**{**self.settings, **variant, "seed": seed}) for seed in self.seeds for variant in variants]
+
+    def deviations(self) -> list[str]:
+        """How the preset differs from the paper, in words."""
+        paper = Run()
+        listed = [f"{name} {value} instead of {getattr(paper, name)}" for name, value in self.settings.items()]
+        return [*listed, f"{len(self.seeds)} seeds a method"]
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "smoke",
+            "does everything once, on every third value of each factor and for 20 steps; its numbers mean nothing",
+            {"width": 32, "batch_size": 128, "steps": 20, "thin": 3},
+            seeds=(0,),
+        ),
+        Preset(
+            "quick",
+            "all of dSprites with a small network: figure 3 in a quarter of an hour on two cores",
+            {"width": 256, "batch_size": 512, "epochs": 3},
+            seeds=(0,),
+        ),
+        Preset(
+            "cpu",
+            "the ordering of the methods, over a night on two cores",
+            {"width": 256, "batch_size": 512, "epochs": 10},
+            seeds=tuple(range(5)),
+        ),
+        Preset("paper", "the paper's settings, for a GPU", {}, seeds=tuple(range(40))),
+    )
+}
+
+EXECUTORS = ("serial", "processes")
+
+
+class SweepFailed(RuntimeError):
+    """Some runs of a sweep failed; the others are done and recorded."""
+
+
+def execute_all(
+    runs: Sequence[Run],
+    root: str | Path = "runs",
+    executor: str = "processes",
+    workers: int | None = None,
+) -> list[dict]:
+    """Executes runs that are not done yet; returns all records, in the order of `runs`.
+
+    Args:
+      runs: what to do; the same run twice is done once.
+      root: directory of all runs.
+      executor: "serial" in this process, or "processes": several at a time, one thread each, which gets more done than
+        one run with all threads.
+      workers: processes at a time; by default one for each core, or one where there is a GPU.
+
+    Raises:
+      SweepFailed: after all runs were tried, when some failed; it says where their error.txt is.
+      ValueError: an unknown executor.
+    """
+    if executor not in EXECUTORS:
+        raise ValueError(f"unknown executor {executor!r}; choose from {', '.join(EXECUTORS)}")
+    runs = list(dict.fromkeys(runs))
+    todo = [run for run in runs if runs_module.read_record(run, root) is None]
+    failed = _serial(todo, root) if executor == "serial" else _processes(todo, root, workers or _workers())
+    if failed:
+        reasons = "; ".join(f"{Path(root) / run.id / 'error.txt'}: {reason}" for run, reason in failed.items())
+        raise SweepFailed(f"{len(failed)} of {len(runs)} runs failed: {reasons}")
+    records = [runs_module.read_record(run, root) for run in runs]
+    return [record for record in records if record is not None]
+
+
+def _workers() -> int:
+    """One process for each core; a single one where a GPU is, which they would have to share."""
+    return 1 if Path("/dev/nvidia0").exists() else runs_module.cores()
+
+
+def _serial(runs: Sequence[Run], root: str | Path) -> dict[Run, str]:
+    failed = {}
+    for number, run in enumerate(runs, start=1):
+        print(f"run {number} of {len(runs)}: {run.id}", flush=True)
+        try:
+            runs_module.execute(run, root)
+        except Exception as error:
+            failed[run] = str(error)
+    return failed
+
+
+def _command(run: Run, root: str | Path) -> list[str]:
+    """The shell command of one run, as a user would type it."""
+    fields = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items() if value != getattr(Run(), name)]
+    return [sys.executable, "-m", "tcvae_tf.cli", "train", f"--root={root}", "--quiet", *fields]
+
+
+def _processes(runs: Sequence[Run], root: str | Path, workers: int) -> dict[Run, str]:
+    waiting = list(runs)
+    active: dict[Run, subprocess.Popen] = {}
+    failed: dict[Run, str] = {}
+    threads = str(max(1, runs_module.cores() // workers))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(names, threads)}
+    with _View(runs, root) as view:
+        try:
+            while waiting or active:
+                while waiting and len(active) < workers:
+                    run = waiting.pop(0)
+                    active[run] = _start(run, root, environment)
+                time.sleep(0.5)
+                for run in [run for run, process in active.items() if process.poll() is not None]:
+                    if active.pop(run).returncode or runs_module.read_record(run, root) is None:
+                        failed[run] = _reason(run, root)
+                view.update(active, failed)
+        finally:
+            for process in active.values():
+                process.terminate()
+            for process in active.values():
+                process.wait()
+    return failed
+
+
+def _start(run: Run, root: str | Path, environment: dict[str, str]) -> subprocess.Popen:
+    home = Path(root) / run.id
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "log.txt").open("ab") as log:
+        return subprocess.Popen(_command(run, root), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+
+def _reason(run: Run, root: str | Path) -> str:
+    """The last line of a failed run's error, or of its log when it was killed."""
+    home = Path(root) / run.id
+    path = home / "error.txt" if (home / "error.txt").exists() else home / "log.txt"
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "ended without a word"
+
+
+class _View:
+    """One bar for the sweep and one for each active run; a line a minute where the output is no terminal."""
+
+    def __init__(self, runs: Sequence[Run], root: str | Path) -> None:
+        from rich import progress
+
+        self.runs, self.root = runs, Path(root)
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self.bars = progress.Progress(*columns, transient=True, speed_estimate_period=300)
+        self.whole = self.bars.add_task(f"{len(runs)} runs", total=float(len(runs)))
+        self.tasks: dict[Run, Any] = {}
+        self.began = self.last = time.monotonic()
+
+    def __enter__(self) -> _View:
+        if self.runs and self.bars.console.is_terminal:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def update(self, active: dict[Run, Any], failed: dict[Run, str]) -> None:
+        shares = {run: self._share(run) for run in self.runs}
+        done = sum(share >= 1 for share in shares.values())
+        words = f"{done} of {len(self.runs)} runs done" + (f", {len(failed)} failed" if failed else "")
+        self.bars.update(self.whole, completed=sum(shares.values()), description=words)
+        for run in [run for run in self.tasks if run not in active]:
+            self.bars.remove_task(self.tasks.pop(run))
+        for run in active:
+            if run not in self.tasks:
+                self.tasks[run] = self.bars.add_task(run.id, total=1.0)
+            self.bars.update(self.tasks[run], completed=shares[run])
+        if not self.bars.console.is_terminal and time.monotonic() - self.last >= 60:
+            self.last = time.monotonic()
+            each = ", ".join(f"{run.id} {shares[run]:.0%}" for run in active)
+            print(f"{(self.last - self.began) / 60:.0f} min: {words}; {each}", flush=True)
+
+    def _share(self, run: Run) -> float:
+        """How much of a run is done; its measures, after the last step, count for a twentieth."""
+        if (self.root / run.id / "record.json").exists():
+            return 1.0
+        try:
+            progress = json.loads((self.root / run.id / "progress.json").read_text())
+        except (OSError, ValueError):
+            return 0.0
+        return 0.95 * progress["step"] / progress["steps"]
