@@ -20,21 +20,19 @@ _HOME = {
     "Run": "tcvae_tf.runs",
     "execute": "tcvae_tf.runs",
 }
-_MODULES = tuple(
-    [
-        "callbacks",
-        "codes",
-        "datasets",
-        "distributions",
-        "metrics",
-        "models",
-        "networks",
-        "objective",
-        "plots",
-        "results",
-        "runs",
-        "sweep",
-    ]
+_MODULES = (
+    "callbacks",
+    "codes",
+    "datasets",
+    "distributions",
+    "metrics",
+    "models",
+    "networks",
+    "objective",
+    "plots",
+    "results",
+    "runs",
+    "sweep",
 )
 
 __all__ = ["__version__", *_HOME, *_MODULES]

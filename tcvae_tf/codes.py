@@ -76,7 +76,7 @@ class Codes:
         arrays.update({name: value for name, value in optional.items() if value is not None})
         header = json.dumps({"grid": self.grid.to_config(), "posterior": self.posterior})
         with files.replacing(Path(path).with_suffix(".npz")) as temporary:
-            np.savez(temporary, **{**arrays, "header": np.array(header)})
+            np.savez(temporary, allow_pickle=False, header=np.array(header), **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Codes:

@@ -1,0 +1,27 @@
+"""Shared by all tests: quiet TensorFlow, one thread each, and small data that stand for the large ones."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+import numpy as np
+import pytest
+
+import tcvae_tf as tc
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def squares():
+    """108 binary images of 8×8: a square of 3 sizes at 6×6 positions."""
+    factors = np.stack(np.unravel_index(np.arange(108), (3, 6, 6)), axis=-1)
+    images = np.zeros((108, 8, 8), np.uint8)
+    for image, (size, x, y) in zip(images, factors, strict=True):
+        image[y : y + size + 1, x : x + size + 1] = 1
+    return tc.datasets.from_arrays(images, factors, names=("size", "x", "y"), name="squares")

@@ -1,0 +1,66 @@
+"""FactorGrid: order, weights, entropies."""
+
+import numpy as np
+import pytest
+
+import tcvae_tf as tc
+
+GRID = tc.FactorGrid(names=("a", "b", "c"), sizes=(2, 3, 4), scored=("a", "c"))
+
+
+def test_cells_stand_in_c_order():
+    assert len(GRID) == 24
+    assert GRID.to_values([0, 1, 4, 23]).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 2, 3]]
+
+
+def test_indices_and_values_are_inverse():
+    indices = np.arange(24)
+    assert np.array_equal(GRID.to_indices(GRID.to_values(indices)), indices)
+
+
+def test_a_column_is_that_factor_of_every_cell():
+    for k, name in enumerate(GRID.names):
+        assert np.array_equal(GRID.values(name), GRID.to_values(np.arange(24))[:, k])
+
+
+def test_uniform_entropy_is_the_log_of_the_size():
+    assert GRID.entropy("c") == pytest.approx(np.log(4))
+
+
+def test_weights_give_marginals_and_entropies():
+    weights = np.zeros(24)
+    weights[0], weights[23] = 0.25, 0.75
+    grid = tc.FactorGrid(("a", "b", "c"), (2, 3, 4), weights=weights)
+    assert grid.marginal("c").tolist() == [0.25, 0, 0, 0.75]
+    assert grid.entropy("c") == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75))
+    assert grid.cells.tolist() == [0, 23]
+
+
+def test_thinning_keeps_every_kth_value_of_each_factor():
+    thin, indices = GRID.thin(2)
+    assert thin.sizes == (1, 2, 2)
+    assert GRID.to_values(indices).tolist() == [[0, 0, 0], [0, 0, 2], [0, 2, 0], [0, 2, 2]]
+
+
+def test_equality_compares_names_sizes_scored_and_weights():
+    assert GRID == tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c"))
+    assert GRID != tc.FactorGrid(("a", "b", "c"), (2, 3, 4))
+    assert GRID != tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c"), weights=np.arange(24) / 276)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ("a",), "sizes": (2, 3)}, "one size for each"),
+        ({"names": ("a", "a"), "sizes": (2, 3)}, "distinct"),
+        ({"names": ("a",), "sizes": (0,)}, "at least one value"),
+        ({"names": ("a",), "sizes": (2,), "scored": ("b",)}, "not among"),
+        ({"names": ("a",), "sizes": (2,), "weights": [1.0]}, "shape"),
+        ({"names": ("a",), "sizes": (2,), "weights": [-1.0, 2.0]}, "negative"),
+        ({"names": ("a",), "sizes": (2,), "weights": [0.5, 0.1]}, "sum to 1"),
+    ],
+)
+def test_bad_grids_are_refused_in_one_line(arguments, message):
+    with pytest.raises(ValueError, match=message) as error:
+        tc.FactorGrid(**arguments)
+    assert "\n" not in str(error.value)
