@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-POSTERIORS = {"normal": tfd.Normal}
-PRIORS = {"normal": tfd.Normal}
+
+class _Normal(tfp.distributions.Normal):
+    """tfd.Normal with (z − μ)/σ taken after the subtraction.
+
+    TFP subtracts z/σ and μ/σ, which at σ = 1e-3 costs the gradient of the objective 5e-5 of its length in float32.
+    """
+
+    def _log_prob(self, z):
+        standard = (z - self.loc) / self.scale
+        return -0.5 * tf.square(standard) - tf.math.log(self.scale) - 0.5 * math.log(2 * math.pi)
+
+
+POSTERIORS = {"normal": _Normal}
+PRIORS = {"normal": _Normal}
 
 
 def posterior(loc: tf.Tensor, scale: tf.Tensor, family: str = "normal") -> tfp.distributions.Distribution:

@@ -43,9 +43,9 @@ def test_thinning_keeps_every_kth_value_of_each_factor():
 
 
 def test_equality_compares_names_sizes_scored_and_weights():
-    assert GRID == tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c"))
-    assert GRID != tc.FactorGrid(("a", "b", "c"), (2, 3, 4))
-    assert GRID != tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c"), weights=np.arange(24) / 276)
+    assert tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c")) == GRID
+    assert tc.FactorGrid(("a", "b", "c"), (2, 3, 4)) != GRID
+    assert tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c"), weights=np.arange(24) / 276) != GRID
 
 
 @pytest.mark.parametrize(

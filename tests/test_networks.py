@@ -1,0 +1,61 @@
+"""The paper's networks."""
+
+import numpy as np
+import pytest
+
+import tcvae_tf as tc
+
+
+def test_the_mlp_has_the_paper_s_layers_and_size():
+    encoder, decoder = tc.networks.mlp((64, 64, 1))
+    assert [layer.units for layer in encoder.layers if hasattr(layer, "units")] == [1200, 1200, 20]
+    assert [layer.units for layer in decoder.layers if hasattr(layer, "units")] == [1200, 1200, 1200, 4096]
+    assert [layer.activation.__name__ for layer in encoder.layers if hasattr(layer, "units")] == [
+        "relu",
+        "relu",
+        "linear",
+    ]
+    assert {layer.activation.__name__ for layer in decoder.layers[1:-2]} == {"tanh"}
+    assert round(encoder.count_params() / 1e6, 1) == 6.4
+    assert round(decoder.count_params() / 1e6, 1) == 7.8
+
+
+def test_shapes_follow_the_image_and_the_latents():
+    encoder, decoder = tc.networks.mlp((5, 6, 2), latent_dim=3, width=4)
+    assert encoder(np.zeros((7, 5, 6, 2))).shape == (7, 6)
+    assert decoder(np.zeros((7, 3))).shape == (7, 5, 6, 2)
+
+
+def test_pytorch_s_initial_values_are_uniform_within_one_over_the_root_of_fan_in():
+    encoder, _ = tc.networks.mlp((20, 20, 1), width=300, seed=1)
+    first, second, _ = (layer for layer in encoder.layers if hasattr(layer, "units"))
+    for layer, fan_in in ((first, 400), (second, 300)):
+        bound = 1 / np.sqrt(fan_in)
+        for values in layer.get_weights():
+            assert np.abs(values).max() <= bound
+            assert values.std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+def test_a_seed_fixes_the_weights_and_layers_do_not_share_them():
+    def weights(seed):
+        return [value for model in tc.networks.mlp((4, 4, 1), 3, 16, seed=seed) for value in model.get_weights()]
+
+    assert all(np.array_equal(a, b) for a, b in zip(weights(5), weights(5), strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(weights(5), weights(6), strict=True))
+    decoder = tc.networks.mlp((4, 4, 1), 16, 16, seed=5)[1]
+    kernels = [layer.get_weights()[0] for layer in decoder.layers if hasattr(layer, "units")]
+    assert not any(np.array_equal(kernels[0], other) for other in kernels[1:])
+
+
+def test_keras_initial_values_are_available():
+    encoder, _ = tc.networks.mlp((4, 4, 1), width=8, initializer="keras")
+    assert np.all(encoder.layers[2].get_weights()[1] == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"width": 0}, "at least 1"), ({"initializer": "torch"}, "choose from pytorch, keras")],
+)
+def test_bad_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tc.networks.mlp((4, 4, 1), **arguments)

@@ -1,0 +1,263 @@
+"""Theorems about the objective. The oracle is the paper's formula, written with loops in float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tcvae_tf as tc
+from tcvae_tf import objective
+
+N = 50
+ESTIMATORS = list(objective.ESTIMATORS)
+
+
+@pytest.fixture
+def batch(rng):
+    """z, loc and scale of a batch of 6 images and 3 latents, float64."""
+    loc, scale = rng.normal(size=(6, 3)), np.exp(rng.normal(size=(6, 3)) - 1)
+    return loc + scale * rng.normal(size=(6, 3)), loc, scale
+
+
+def log_normal(z, loc, scale):
+    return -0.5 * ((z - loc) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
+
+
+def terms_by_loops(z, loc, scale, weights):
+    """Equation 2 with log q̂(z_i) = log Σ_j W_ij q(z_i|x_j), sample by sample."""
+    information, correlation, dimension = [], [], []
+    for i in range(len(z)):
+        log_q = np.array([log_normal(z[i], loc[j], scale[j]) for j in range(len(z))])  # [j, latent]
+        log_qz = np.log(np.sum(weights[i] * np.exp(log_q.sum(axis=1))))
+        log_qz_product = np.sum(np.log(weights[i] @ np.exp(log_q)))
+        information.append(log_q[i].sum() - log_qz)
+        correlation.append(log_qz - log_qz_product)
+        dimension.append(log_qz_product - log_normal(z[i], 0, 1).sum())
+    return {
+        "mutual_information": information,
+        "total_correlation": correlation,
+        "dimension_kl": dimension,
+    }
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_terms_equal_the_formula(batch, estimator):
+    weights = np.exp(objective.ESTIMATORS[estimator](6, N))
+    expected = terms_by_loops(*batch, weights)
+    found = objective.kl_terms(*batch, N, estimator)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        assert found[name].numpy() == pytest.approx(values, rel=1e-10), name
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_terms_sum_to_the_kl(batch, estimator):
+    z, loc, scale = batch
+    kl = (log_normal(z, loc, scale) - log_normal(z, 0, 1)).sum(axis=1)
+    assert sum(objective.kl_terms(*batch, N, estimator).values()).numpy() == pytest.approx(kl, rel=1e-12)
+
+
+def test_the_terms_with_the_whole_data_set_as_batch_are_exact(batch):
+    z, loc, scale = batch
+    density = np.exp(log_normal(z[:, None], loc, scale))  # [i, n, latent]
+    log_qz = np.log(density.prod(axis=2).mean(axis=1))
+    log_qz_product = np.log(density.mean(axis=1)).sum(axis=1)
+    found = objective.kl_terms(*batch, 6, "uniform")
+    own = log_normal(z, loc, scale).sum(axis=1)
+    assert found["mutual_information"].numpy() == pytest.approx(own - log_qz)
+    assert found["total_correlation"].numpy() == pytest.approx(log_qz - log_qz_product)
+
+
+# --- weights --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("batch_size", "dataset_size"), [(2, 2), (2, 9), (8, 8), (8, 40), (64, 737_280)])
+def test_mss_rows_sum_to_one_with_a_sample_s_own_weight_on_the_diagonal(batch_size, dataset_size):
+    weights = np.exp(objective.mss_log_weights(batch_size, dataset_size))
+    assert weights.sum(axis=1) == pytest.approx(np.ones(batch_size))
+    assert np.diag(weights) == pytest.approx(np.full(batch_size, 1 / dataset_size))
+    m = batch_size - 1
+    stratified = weights[np.arange(batch_size), (np.arange(batch_size) + 1) % batch_size]
+    assert stratified == pytest.approx(np.full(batch_size, (dataset_size - m) / (dataset_size * m)))
+
+
+def test_the_released_mss_puts_the_own_weight_into_column_0():
+    n, m = 40, 7
+    flat = np.full(64, 1 / m)
+    flat[:: m + 1] = 1 / n
+    flat[1 :: m + 1] = (n - m) / (n * m)
+    flat[(m - 1) * 8] = (n - m) / (n * m)
+    assert np.exp(objective.mss_released_log_weights(8, n)) == pytest.approx(flat.reshape(8, 8))
+
+
+def test_mws_and_uniform_weights():
+    assert np.exp(objective.mws_log_weights(5, 20)) == pytest.approx(np.full((5, 5), 1 / 100))
+    assert np.exp(objective.uniform_log_weights(5, 20)) == pytest.approx(np.full((5, 5), 1 / 5))
+
+
+def mean_ratio(log_weights, batches=8000, n=40, batch_size=8):
+    """E[q̂(z)] / q(z) over random batches of a mixture of n separated two-dimensional normals, with its error."""
+    rng = np.random.default_rng(0)
+    loc, scale = 20 * rng.uniform(size=(n, 2)), 0.3
+    weights = np.exp(log_weights(batch_size, n))
+
+    def density(z, components):
+        return np.exp(log_normal(z[..., None, :], components, scale).sum(axis=-1))
+
+    images = np.argsort(rng.uniform(size=(batches, n)), axis=1)[:, :batch_size]
+    centres = loc[images]  # [batches, B, 2]
+    z = centres + scale * rng.normal(size=centres.shape)
+    estimate = np.einsum("ij,bij->bi", weights, density(z, centres[:, None]))
+    truth = density(z, loc).mean(axis=-1)
+    ratios = (estimate / truth).mean(axis=1)
+    return ratios.mean(), ratios.std() / np.sqrt(batches)
+
+
+def test_mss_is_unbiased_for_q_of_z():
+    mean, error = mean_ratio(objective.mss_log_weights)
+    assert abs(mean - 1) < 4 * error
+    assert error < 0.02
+
+
+def test_mss_as_released_is_biased():
+    mean, error = mean_ratio(objective.mss_released_log_weights)
+    assert mean - 1 > 20 * error
+
+
+def test_mws_is_biased_downwards():
+    mean, error = mean_ratio(objective.mws_log_weights)
+    assert 1 - mean > 20 * error
+
+
+@pytest.mark.parametrize("estimator", ["mss", "mss_released"])
+def test_mss_needs_two_images(estimator):
+    with pytest.raises(ValueError, match="needs 2 ≤ batch size ≤ N"):
+        objective.ESTIMATORS[estimator](1, 10)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_batch_larger_than_the_data_is_refused(estimator):
+    with pytest.raises(ValueError, match="≤ N; got batch size 11"):
+        objective.ESTIMATORS[estimator](11, 10)
+
+
+# --- symmetries -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_permuting_latents_changes_nothing(batch, estimator):
+    permuted = [array[:, [2, 0, 1]] for array in batch]
+    before, after = objective.kl_terms(*batch, N, estimator), objective.kl_terms(*permuted, N, estimator)
+    for name, value in before.items():
+        assert after[name].numpy() == pytest.approx(value.numpy(), rel=1e-12), name
+
+
+@pytest.mark.parametrize("estimator", ["mws", "uniform"])
+def test_permuting_images_permutes_the_terms(batch, estimator, rng):
+    order = rng.permutation(6)
+    before = objective.kl_terms(*batch, N, estimator)
+    after = objective.kl_terms(*(array[order] for array in batch), N, estimator)
+    for name, value in before.items():
+        assert after[name].numpy() == pytest.approx(value.numpy()[order], rel=1e-12), name
+
+
+def test_mss_does_not_depend_on_the_order_of_images_in_expectation(batch):
+    """Averaged over all orders of the other images, a sample's q̂ does not depend on its own place in the batch."""
+    z, loc, scale = batch
+    density = np.exp(log_normal(z[:, None], loc, scale).sum(axis=2))  # q(z_i|x_j)
+    weights = np.exp(objective.mss_log_weights(6, N))
+
+    def mean_estimate(image, place):
+        total, count = 0.0, 0
+        for shift in range(5):
+            order = np.roll(np.delete(np.arange(6), image), shift)
+            order = np.insert(order, place, image)
+            total, count = total + weights[place] @ density[image, order], count + 1
+        return total / count
+
+    assert mean_estimate(2, 0) == pytest.approx(mean_estimate(2, 4), rel=1e-9)
+
+
+# --- precision ------------------------------------------------------------------------------------------------------
+
+
+def weighted_sum(arrays, estimator):
+    terms = objective.kl_terms(*arrays, 1000, estimator)
+    return tf.reduce_sum(terms["mutual_information"] + 6 * terms["total_correlation"] + 0.5 * terms["dimension_kl"])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_gradients_equal_finite_differences(batch, estimator):
+    arrays = [tf.constant(array) for array in batch]
+    with tf.GradientTape() as tape:
+        tape.watch(arrays)
+        loss = weighted_sum(arrays, estimator)
+    for which, gradient in enumerate(tape.gradient(loss, arrays)):
+        numeric = np.zeros((6, 3))
+        for index in np.ndindex(6, 3):
+            sides = []
+            for step in (1e-6, -1e-6):
+                moved = [array.copy() for array in batch]
+                moved[which][index] += step
+                sides.append(float(weighted_sum(moved, estimator)))
+            numeric[index] = (sides[0] - sides[1]) / 2e-6
+        assert gradient.numpy() == pytest.approx(numeric, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 0.1, 1.0])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_float32_is_as_good_as_float64(rng, estimator, sigma):
+    loc, noise = rng.normal(size=(64, 10)), rng.normal(size=(64, 10))
+    loc32 = loc.astype(np.float32)
+    scale32 = np.full((64, 10), sigma, np.float32)
+    z32 = loc32 + scale32 * noise.astype(np.float32)
+
+    def value_and_gradient(dtype):
+        arrays = [tf.constant(array.astype(dtype)) for array in (z32, loc32, scale32)]
+        with tf.GradientTape() as tape:
+            tape.watch(arrays)
+            loss = weighted_sum(arrays, estimator)
+        return np.array(loss), np.concatenate([part.numpy().ravel() for part in tape.gradient(loss, arrays)])
+
+    (value, gradient), (value64, gradient64) = value_and_gradient(np.float32), value_and_gradient(np.float64)
+    assert value == pytest.approx(value64, rel=1e-5)
+    assert np.linalg.norm(gradient - gradient64) <= 1e-5 * np.linalg.norm(gradient64)
+
+
+# --- Objective ------------------------------------------------------------------------------------------------------
+
+
+def test_equal_weights_give_beta_times_the_kl_without_the_pairwise_term(batch):
+    """The β-VAE identity: log q(z) cancels, so the value is the same with and without it."""
+    shortcut, terms = tc.Objective(4.0, 4.0, 4.0).penalty(*batch)
+    assert set(terms) == {"kl"}
+    split = objective.kl_terms(*batch, N, "mws")
+    assert shortcut.numpy() == pytest.approx(sum(4.0 * term for term in split.values()).numpy(), rel=1e-12)
+
+
+def test_the_penalty_weights_the_terms(batch):
+    penalty, terms = tc.Objective(0.5, 6.0, 2.0, "mss").penalty(*batch, dataset_size=N)
+    expected = 0.5 * terms["mutual_information"] + 6 * terms["total_correlation"] + 2 * terms["dimension_kl"]
+    assert penalty.numpy() == pytest.approx(expected.numpy())
+
+
+def test_beta_can_be_replaced(batch):
+    changed, _ = tc.Objective(1.0, 6.0, 1.0).penalty(*batch, dataset_size=N, beta=2.0)
+    assert changed.numpy() == pytest.approx(tc.Objective(1.0, 2.0, 1.0).penalty(*batch, dataset_size=N)[0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beta": -1.0}, "finite and not negative"),
+        ({"gamma": float("nan")}, "finite and not negative"),
+        ({"estimator": "mvs"}, "unknown estimator 'mvs'; choose from mws, mss"),
+    ],
+)
+def test_bad_objectives_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tc.Objective(**arguments)
+
+
+def test_a_total_correlation_of_its_own_needs_the_size_of_the_data(batch):
+    with pytest.raises(ValueError, match="needs dataset_size"):
+        tc.Objective(beta=6.0).penalty(*batch)
