@@ -129,6 +129,7 @@ def _distribution(weights: Any, count: int) -> np.ndarray:
         raise ValueError(f"FactorGrid: weights must have shape ({count},), one per cell in C order; got {p.shape}")
     if not np.all(np.isfinite(p)) or p.min() < 0:
         raise ValueError("FactorGrid: weights must be finite and not negative")
-    if abs(p.sum() - 1) > 1e-6:
-        raise ValueError(f"FactorGrid: weights must sum to 1; they sum to {p.sum():.6g}; divide them by their sum")
-    return p / p.sum()
+    total = p.sum()
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"FactorGrid: weights must sum to 1; they sum to {total:.6g}; divide them by their sum")
+    return p if abs(total - 1) < 1e-12 else p / total

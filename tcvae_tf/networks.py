@@ -9,11 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-if keras.config.backend() != "tensorflow":
-    raise ImportError(
-        f"tcvae_tf needs Keras' TensorFlow backend, not {keras.config.backend()!r}; set KERAS_BACKEND=tensorflow"
-    )
-
 INITIALIZERS = ("pytorch", "keras")
 
 

@@ -130,6 +130,16 @@ def test_decoding_on_the_device_gives_the_images(squares, jit):
     assert np.array_equal(decode(tf.constant(squares.storage)), squares.images(np.arange(108)))
 
 
+def test_images_whose_pixels_fill_no_whole_byte_are_packed_too(rng):
+    import tensorflow as tf
+
+    images = rng.integers(0, 2, (6, 3, 5), np.uint8)
+    data = tc.datasets.from_arrays(images, np.arange(6))
+    assert data.storage.shape == (6, 2)
+    assert np.array_equal(data.images(np.arange(6))[..., 0], images)
+    assert np.array_equal(tc.datasets.decode(tf.constant(data.storage), (3, 5, 1))[..., 0], images)
+
+
 def test_bytes_are_divided_by_255_and_floats_pass(rng):
     floats = rng.integers(0, 256, (5, 3, 4, 2)) / np.float32(255)
     data = tc.datasets.from_arrays(floats, np.arange(5))

@@ -1,0 +1,82 @@
+"""Codes: one pass over the data, checked and kept."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tcvae_tf as tc
+
+GRID = tc.FactorGrid(("a", "b"), (2, 3))
+
+
+def make(data):
+    encoder, decoder = tc.networks.mlp(data.image_shape, latent_dim=3, width=16, seed=0)
+    return tc.VAE(encoder, decoder, dataset_size=len(data), seed=0)
+
+
+def test_encode_gives_the_posterior_of_every_image_in_grid_order(squares):
+    vae = make(squares)
+    codes = tc.encode(vae, squares, batch_size=25)  # a ragged last batch
+    posterior = vae.encode(tf.constant(squares.images(np.arange(108))))
+    assert codes.loc == pytest.approx(posterior.loc.numpy(), abs=1e-6)
+    assert codes.scale == pytest.approx(posterior.scale.numpy(), rel=1e-5)
+    assert codes.grid is squares.grid
+
+
+def test_log_px_is_that_of_one_sample_an_image(squares):
+    """Its mean over repeated encodings with other seeds is the expectation over z, within the error of the mean."""
+    vae = make(squares)
+    samples = []
+    for seed in range(12):
+        vae.seed = seed
+        samples.append(tc.encode(vae, squares).log_px)
+    posterior = vae.encode(tf.constant(squares.images(np.arange(108))))
+    z = posterior.sample(400, seed=[1, 2])
+    images = np.tile(squares.images(np.arange(108)), (400, 1, 1, 1))
+    expected = vae.decode(tf.reshape(z, (-1, 3))).log_prob(images).numpy().reshape(400, 108).mean(axis=0)
+    error = np.std(samples, axis=0) / np.sqrt(12)
+    assert np.abs(np.mean(samples, axis=0) - expected).mean() < 2 * error.mean()
+    assert np.std(samples, axis=0).mean() > 0
+
+
+def test_the_same_call_gives_the_same_bits(squares):
+    vae = make(squares)
+    one, two = tc.encode(vae, squares), tc.encode(vae, squares)
+    assert np.array_equal(one.log_px, two.log_px)
+
+
+def test_save_and_load(tmp_path, rng):
+    weights = np.array([0, 0.1, 0.2, 0.3, 0.3, 0.1])
+    grid = tc.FactorGrid(("a", "b"), (2, 3), ("b",), weights)
+    codes = tc.Codes(loc=rng.normal(size=(6, 4)), scale=np.ones((6, 4)), grid=grid, log_px=rng.normal(size=6))
+    codes.save(tmp_path / "codes.npz")
+    loaded = tc.Codes.load(tmp_path / "codes.npz")
+    assert loaded.grid == grid
+    for name in ("loc", "scale", "log_px"):
+        assert np.array_equal(getattr(loaded, name), getattr(codes, name))
+    assert loaded.prior_cross_entropy is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loc": np.zeros((5, 4))}, r"loc must be \[N, D\] with N = 6"),
+        ({"loc": np.zeros((4, 6)), "scale": np.ones((4, 6))}, "transpose it"),
+        ({"scale": np.ones((6, 3))}, "scale must have the shape of loc"),
+        ({"scale": np.zeros((6, 4))}, "scale must be positive; it is σ, not log σ"),
+        ({"loc": np.full((6, 4), np.nan)}, "loc has values that are not finite"),
+        ({"log_px": np.zeros(5)}, r"log_px must be \[N\]"),
+        ({"prior_cross_entropy": np.zeros(5)}, r"prior_cross_entropy must be \[D\]"),
+    ],
+)
+def test_bad_codes_are_refused_in_one_line(changes, message):
+    arguments = {"loc": np.zeros((6, 4)), "scale": np.ones((6, 4)), "grid": GRID, **changes}
+    with pytest.raises(ValueError, match=message) as error:
+        tc.Codes(**arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_encode_refuses_data_of_another_shape(squares):
+    other = tc.datasets.from_arrays(np.zeros((4, 5, 5)), np.arange(4))
+    with pytest.raises(ValueError, match=r"the model takes images \(8, 8, 1\)"):
+        tc.encode(make(squares), other)

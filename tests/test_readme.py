@@ -1,0 +1,62 @@
+"""The README's example runs as it stands there, on less data, and its commands and files exist."""
+
+import re
+from pathlib import Path
+
+import tcvae_tf as tc
+from tcvae_tf.sweep import PRESETS
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def cut(code, *replacements):
+    """The example with each of these words, which must stand in it, replaced."""
+    for old, new, times in replacements:
+        assert code.count(old) == times, old
+        code = code.replace(old, new)
+    return code
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 15
+    code = cut(
+        example,
+        ('tc.load("dsprites")', 'tc.load("dsprites").thin(4)', 1),
+        ("tc.Run(", "tc.Run(thin=4, ", 1),
+        ("width=256", "width=16", 2),
+        ("512", "128", 2),
+        ("epochs=10", "epochs=2", 2),
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    words = capsys.readouterr().out
+    assert f"MIG {names['mig'].score:.3f}" in words
+    assert "posY: latent" in words
+    assert "β-VAE: MIG" in words
+    assert 0 <= names["record"]["mig"] <= 1
+
+
+def test_linked_files_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_presets_are_those_of_the_program():
+    assert re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE) == list(PRESETS)
+    quick = PRESETS["quick"]
+    assert (quick.settings["epochs"], len(quick.seeds)) == (1, 2)
+    assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
+        256,
+        10,
+        5,
+    )
+    assert tc.Run().width == 1200
+
+
+def test_make_help_names_the_targets():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in re.findall(r"`make (\w+)`", TEXT):
+        assert re.search(rf"^{command}:", makefile, flags=re.MULTILINE), command

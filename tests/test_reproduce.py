@@ -1,0 +1,107 @@
+"""Figure 3's script: what it runs, what it claims, and that redrawing is a function of the records."""
+
+import shutil
+
+import pytest
+
+from reproduce import __main__ as reproduce
+from reproduce import fig3_mig_distribution as fig3
+from reproduce import report
+from tcvae_tf import results
+from tcvae_tf.sweep import PRESETS
+
+PAPER = results.read_rows(report.PAPER)
+MIGS = {"vae": 0.1, "beta_vae": 0.05, "beta_tcvae": 0.4}
+
+
+def records(preset, migs=MIGS):
+    """Made-up records of a preset, with the same MIG for every seed."""
+    gaps = {"scale": 0.1, "orientation": 0.2, "posX": 0.3, "posY": 0.4}
+    fixed = {"mig_gaps": gaps, "mig_error_bound": 1e-6, "elbo": -100.0, "seconds": 60.0, "commit": "c", "device": "CPU"}
+    fixed |= {"data": {"source": "generated", "sha256": "0"}, "versions": {"keras": "3"}, "steps": 1}
+    runs = fig3.runs(PRESETS[preset])
+    fields = [{"method": run.method, "seed": run.seed} for run in runs]
+    made = zip(runs, fields, strict=True)
+    return [{"id": run.id, "run": field, "mig": migs[run.method], **fixed} for run, field in made]
+
+
+def test_three_methods_are_trained_for_each_seed():
+    made = fig3.runs(PRESETS["quick"])
+    assert {(run.method, run.beta) for run in made} == {("vae", 1.0), ("beta_vae", 4.0), ("beta_tcvae", 6.0)}
+    assert len(made) == 3 * len(PRESETS["quick"].seeds)
+
+
+def test_the_smoke_preset_does_as_little_as_it_says():
+    assert {(run.steps, run.thin) for run in fig3.runs(PRESETS["smoke"])} == {(20, 3)}
+
+
+def test_claims_that_hold_and_claims_that_fail():
+    claims = fig3.check([results.row(record) for record in records("quick")], PAPER)
+    verdicts = {claim.text: claim.holds for claim in claims}
+    assert verdicts == {
+        "median MIG: β-TCVAE > β-VAE": True,
+        "median MIG: β-VAE > VAE": False,
+        "median MIG: β-TCVAE > VAE": True,
+        "median MIG of VAE within ±0.1 of the published one": True,
+        "median MIG of β-VAE within ±0.1 of the published one": False,
+        "median MIG of β-TCVAE within ±0.1 of the published one": True,
+    }
+
+
+def test_without_records_no_claim_is_made():
+    assert {claim.holds for claim in fig3.check([], PAPER)} == {None}
+
+
+def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
+    results.merge(tmp_path / "records.csv", records("quick"))
+    written = []
+    for _ in range(2):
+        shown = report.write(reproduce.SCRIPTS, tmp_path)
+        written.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
+    assert written[0] == written[1]
+    assert set(written[0]) == {"records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
+    text = written[0]["RESULTS.md"].decode()
+    assert "**NO: failed**" in text
+    assert "width 128 instead of 1200" in text
+    assert "InfoGAN | 0.05 (S) | not run here" in text
+    assert len(shown) == 1
+
+
+def test_presets_stay_apart_and_missing_runs_are_counted(tmp_path):
+    results.merge(tmp_path / "records.csv", [*records("quick"), *records("cpu")[:4]])
+    report.write(reproduce.SCRIPTS, tmp_path)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert text.index("(preset cpu)") < text.index("(preset quick)")
+    assert "Runs: 4 of 15" in text
+
+
+def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp_path):
+    home = report.PAPER.parent
+    if not (home / "records.csv").exists():
+        pytest.skip("no records are committed yet")
+    shutil.copy(home / "records.csv", tmp_path)
+    report.write(reproduce.SCRIPTS, tmp_path)
+    assert (tmp_path / "RESULTS.md").read_text() == (home / "RESULTS.md").read_text()
+    for drawn in (tmp_path / "figures").iterdir():
+        assert (home / "figures" / drawn.name).exists(), drawn.name
+
+
+def test_published_values_carry_mark_and_source():
+    assert {line["mark"] for line in PAPER} <= {"S", "D", "M"}
+    assert all(line["source"] for line in PAPER)
+
+
+def test_draw_alone_trains_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce.sweep, "execute_all", None)
+    assert reproduce.main(["fig3", "--draw", f"--out={tmp_path}"]) == 0
+    assert "no records" in capsys.readouterr().out
+
+
+def test_smoke_numbers_stay_away_from_results(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduce.sweep, "execute_all", lambda runs, root, *rest: asked.append((len(runs), root)))
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(["fig3", "--preset=smoke", "--root=r"]) == 0
+    assert len(asked) == 1
+    assert (tmp_path / "r" / "smoke-results" / "RESULTS.md").exists()
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,253 @@
+"""Runs: ids, validation, and what a killed, repeated, doubled or failing run leaves behind."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tcvae_tf as tc
+from tcvae_tf import runs
+
+SMALL = tc.Run(width=16, batch_size=64, thin=5, epochs=4, latent_dim=4)
+
+
+def same_result(one, two):
+    """Whether two records agree in all but time."""
+    return {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
+
+
+def weights(root, run):
+    import keras
+
+    model = keras.models.load_model(root / run.id / "checkpoint" / "latest.keras")
+    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A run that nothing disturbed."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    return root, tc.execute(SMALL, root, verbose=0)
+
+
+# --- ids ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_id_is_readable_and_its_hash_covers_every_field():
+    assert tc.Run(seed=3).id.startswith("dsprites-beta_tcvae-mlp1200-mws-b6-s3-")
+    changed = {
+        "dataset": "module:other",
+        "method": "beta_vae",
+        "estimator": "mss",
+        "initializer": "keras",
+        "learning_rate": 2e-3,
+    }
+    skipped = {"network", "prior", "tc_weight"}  # they have one value in this version
+    ids = {tc.Run().id}
+    names = [field.name for field in dataclasses.fields(tc.Run) if field.name not in skipped]
+    for name in names:
+        value = changed[name] if name in changed else getattr(tc.Run(), name) + 1
+        ids.add(dataclasses.replace(tc.Run(), **{name: value}).id)
+    assert len(ids) == len(names) + 1
+
+
+def test_the_hash_covers_the_recipe(monkeypatch):
+    before = tc.Run().id
+    monkeypatch.setattr(runs, "RECIPE", runs.RECIPE + 1)
+    assert tc.Run().id != before
+
+
+def test_fields_that_a_method_fixes_do_not_make_two_runs_of_one():
+    assert tc.Run(method="vae", beta=4.0).id == tc.Run(method="vae", beta=9.0, estimator="mss").id
+    assert tc.Run(method="beta_vae", beta=4.0, alpha=2.0).id == tc.Run(method="beta_vae", beta=4.0).id
+    vae, beta_vae = tc.Run(method="vae"), tc.Run(method="beta_vae", beta=4)
+    assert (vae.alpha, vae.beta, vae.gamma) == (1, 1, 1)
+    assert (beta_vae.alpha, beta_vae.beta, beta_vae.gamma) == (4, 4, 4)
+
+
+def test_ids_are_file_names():
+    assert tc.Run(dataset="my.module:make").id.startswith("my.module_make-")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"method": "beta_tcvea"}, "did you mean 'beta_tcvae'"),
+        ({"estimator": "mvs"}, "did you mean 'mws'"),
+        ({"beta": -1.0}, "beta must be finite and not negative"),
+        ({"beta": float("nan")}, "beta must be finite"),
+        ({"width": 0}, "width must be at least 1"),
+        ({"epochs": 2.5}, "epochs must be int"),
+        ({"tc_weight": 10.0}, "FactorVAE"),
+    ],
+)
+def test_bad_fields_are_refused_in_one_line(fields, message):
+    with pytest.raises(ValueError, match=message) as error:
+        tc.Run(**fields)
+    assert "\n" not in str(error.value)
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_holds_what_was_asked_measured_and_used(done):
+    root, record = done
+    promised = "id run mig mig_gaps elbo reconstruction mutual_information total_correlation dimension_kl "
+    promised += "factor_vae_score steps seconds versions commit device data"
+    assert set(promised.split()) <= set(record)
+    assert record["run"] == dataclasses.asdict(SMALL)
+    assert record == json.loads((root / SMALL.id / "record.json").read_text())
+    per_epoch = len(tc.load("dsprites").thin(5)) // 64
+    assert record["steps"] == 4 * per_epoch
+    assert len(record["dimension_kl"]) == 4
+
+
+def test_the_measures_are_those_of_the_saved_codes(done):
+    root, record = done
+    codes = tc.Codes.load(root / SMALL.id / "codes.npz")
+    assert record["mig"] == tc.mig(codes).score
+    kl = 0.5 * (codes.loc**2 + codes.scale**2 - 1 - 2 * np.log(codes.scale)).sum(axis=1).mean()
+    assert record["elbo"] == pytest.approx(codes.log_px.mean() - kl, rel=1e-5)
+    # Σ_j KL(q(z_j) ‖ p) ≤ E KL(q(z|x) ‖ p): the difference is I + TC.
+    assert 0 <= sum(record["dimension_kl"]) <= record["kl"]
+
+
+def test_a_finished_run_returns_at_once(done, monkeypatch):
+    root, record = done
+    monkeypatch.setattr(runs, "_train_and_measure", None)
+    assert tc.execute(SMALL, root) == record
+
+
+def test_the_number_of_steps_can_override_the_epochs(tmp_path):
+    run = dataclasses.replace(SMALL, steps=3, seed=9)
+    record = tc.execute(run, tmp_path, verbose=0)
+    assert record["steps"] == 3
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def start(root, run):
+    words = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items()]
+    command = [sys.executable, "-m", "tcvae_tf.cli", "train", f"--root={root}", "--quiet", *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.01)
+
+
+def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(done, tmp_path):
+    root, record = done
+    process = start(tmp_path, SMALL)
+    wait_for(tmp_path / SMALL.id / "checkpoint" / "latest.keras", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / SMALL.id / "record.json").exists()
+    resumed = tc.execute(SMALL, tmp_path, verbose=0)
+    assert same_result(resumed, record)
+    for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
+        assert np.array_equal(a, b)
+    epochs = [line.split(",")[0] for line in (tmp_path / SMALL.id / "history.csv").read_text().splitlines()]
+    assert epochs == ["epoch", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("moment", ["before the checkpoint", "after the checkpoint", "in the codes", "in the record"])
+def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_path, monkeypatch, moment):
+    from tcvae_tf import callbacks, codes, files
+
+    _, record = done
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "before the checkpoint":  # history is written ahead of the checkpoint
+            patch.setattr(callbacks.Checkpoint, "on_epoch_end", _second_time(callbacks.Checkpoint.on_epoch_end, patch))
+        elif moment == "after the checkpoint":
+            patch.setattr(callbacks.Checkpoint, "on_epoch_begin", lambda self, epoch, logs=None: epoch == 2 and stop())
+        elif moment == "in the codes":
+            patch.setattr(codes.Codes, "save", stop)
+        else:
+            write = files.write_json
+            patch.setattr(files, "write_json", lambda path, v: stop() if path.name == "record.json" else write(path, v))
+        with pytest.raises(KeyboardInterrupt):
+            tc.execute(SMALL, tmp_path, verbose=0)
+    assert not (tmp_path / SMALL.id / "record.json").exists()
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+
+
+def _second_time(on_epoch_end, patch):
+    """on_epoch_end that stops in the second epoch after writing history and before writing the checkpoint."""
+
+    def stop(path):
+        raise KeyboardInterrupt
+
+    def wrapped(self, epoch, logs=None):
+        if epoch == 1:
+            patch.setattr(self.model, "save", stop)
+        on_epoch_end(self, epoch, logs)
+
+    return wrapped
+
+
+def test_a_second_process_waits_for_the_first(done, tmp_path):
+    _, record = done
+    first = start(tmp_path, SMALL)
+    wait_for(tmp_path / SMALL.id / "run.json", first)
+    second = start(tmp_path, SMALL)
+    _, words = second.communicate(timeout=200)
+    first.wait()
+    assert first.returncode == second.returncode == 0
+    assert "being worked on by another process; waiting" in words
+    assert same_result(json.loads((tmp_path / SMALL.id / "record.json").read_text()), record)
+
+
+def test_a_failing_run_leaves_its_error_and_no_record(tmp_path):
+    run = dataclasses.replace(SMALL, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="step"):
+        tc.execute(run, tmp_path, verbose=0)
+    assert "FloatingPointError" in (tmp_path / run.id / "error.txt").read_text()
+    assert not (tmp_path / run.id / "record.json").exists()
+
+
+def test_half_a_record_is_no_record(done, tmp_path, caplog):
+    root, _ = done
+    home = tmp_path / SMALL.id
+    home.mkdir()
+    text = (root / SMALL.id / "record.json").read_text()
+    (home / "record.json").write_text(text[: len(text) // 2])
+    assert runs.read_record(SMALL, tmp_path) is None
+    assert "cannot be read" in caplog.text
+
+
+def test_a_record_of_another_run_is_not_taken(done, tmp_path):
+    _, record = done
+    home = tmp_path / SMALL.id
+    home.mkdir()
+    (home / "record.json").write_text(json.dumps({**record, "id": "another"}))
+    assert runs.read_record(SMALL, tmp_path) is None
+
+
+def test_a_user_s_own_data_set(tmp_path, monkeypatch):
+    (tmp_path / "my_data.py").write_text(
+        "import numpy as np, tcvae_tf as tc\n"
+        "def stripes():\n"
+        "    cells = np.stack(np.unravel_index(np.arange(16), (4, 4)), -1)\n"
+        "    images = np.zeros((16, 4, 4))\n"
+        "    for image, (x, y) in zip(images, cells): image[x, y] = 1\n"
+        "    return tc.datasets.from_arrays(images, cells, ('x', 'y'), name='stripes')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tc.Run(dataset="my_data:stripes", method="vae", width=8, batch_size=8, steps=2)
+    assert tc.execute(run, tmp_path / "runs", verbose=0)["mig_gaps"].keys() == {"x", "y"}
+    assert (tmp_path / "runs" / run.id).is_dir()
