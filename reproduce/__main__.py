@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             code = _train(scripts, options, out)
         except KeyboardInterrupt:
-            print("\nstopped; the same command goes on from the last epoch of each run", file=sys.stderr)
+            print("\nstopped; the same command goes on from the last checkpoint of each run", file=sys.stderr)
             return 130
     tables = report.write(SCRIPTS, out)
     print("\n".join(tables) or f"no records in {out / 'records.csv'}; run without --draw first")

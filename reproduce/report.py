@@ -55,7 +55,7 @@ def _circumstances(rows: Sequence[Row], wanted: int, preset: Preset) -> str:
     """What the numbers rest on: runs, seeds, time, machine, versions, data, and the preset's departures."""
 
     def distinct(*columns: str) -> str:
-        return "; ".join(sorted({" ".join(line[column] for column in columns) for line in rows}))
+        return ", ".join(sorted({" ".join(line[column] for column in columns) for line in rows}))
 
     versions = [column.split(".", 1)[1] for column in rows[0] if column.startswith("versions.")]
     seconds = sum(float(line["seconds"]) for line in rows)

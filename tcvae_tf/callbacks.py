@@ -13,45 +13,61 @@ from tcvae_tf import files
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After every epoch: a line of history, then the whole model with its optimizer, each written whole or not at all.
+    """Keeps the whole model with its optimizer on disk, and a line of history for each epoch.
 
-    The model counts its own steps, so the checkpoint alone says how far training came; history that a killed process
-    wrote ahead of its checkpoint is cut back on resuming.
+    Saved after every epoch, and within one as often as keeps saving below a hundredth of the time, at least
+    `interval` seconds apart. The model counts its own steps, so the checkpoint alone says how far training came;
+    history that a killed process wrote ahead of its checkpoint is cut back on resuming.
 
     Args:
       path: the checkpoint, a .keras file.
-      history: a CSV file: epoch, step, seconds of this epoch, and the running means of the loss and its terms.
+      history: a CSV file: epoch; the steps taken when its means begin and end; seconds; and the running means of the
+        loss and its terms. An epoch that was cut off and resumed has a line for each part.
       steps: training stops when the model has taken so many.
+      interval: seconds.
     """
 
-    def __init__(self, path: str | Path, history: str | Path, steps: int) -> None:
+    def __init__(self, path: str | Path, history: str | Path, steps: int, interval: float = 15.0) -> None:
         super().__init__()
-        self.path, self.history, self.steps = Path(path), Path(history), steps
-        self.rows: list[dict] = []
-        self._began = 0.0
+        self.path, self.history, self.steps, self.interval = Path(path), Path(history), steps, interval
+        self._rows: list[dict] = []
+        self._epoch, self._first_step = 0, 0
+        self._began = self._next = 0.0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         done = int(self.model.step.value)
-        self.rows = [row for row in read_history(self.history) if int(row["step"]) <= done]
+        self._rows = [row for row in read_history(self.history) if int(row["step"]) <= done]
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch, self._first_step = epoch, int(self.model.step.value)
         self._began = time.perf_counter()
+        self._next = max(self._next, self._began + self.interval)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if int(self.model.step.value) >= self.steps:
             self.model.stop_training = True
+        elif time.perf_counter() >= self._next:
+            self._save(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        seconds = round(time.perf_counter() - self._began, 3)
-        means = {name: f"{float(value):.9g}" for name, value in (logs or {}).items()}
-        self.rows.append({"epoch": epoch + 1, "step": int(self.model.step.value), "seconds": seconds, **means})
+        self._save(logs or {})
+
+    def _save(self, logs: dict) -> None:
+        """Writes history, then the checkpoint, each whole or not at all."""
+        began = time.perf_counter()
+        means = {name: f"{float(value):.9g}" for name, value in logs.items()}
+        reached = {"epoch": self._epoch + 1, "first_step": self._first_step, "step": int(self.model.step.value)}
+        earlier = [row for row in self._rows if int(row["step"]) <= self._first_step]
+        self._rows = [*earlier, {**reached, "seconds": round(began - self._began, 3), **means}]
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
+        writer = csv.DictWriter(text, list(self._rows[-1]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows(self._rows)
         files.write_text(self.history, text.getvalue())
         with files.replacing(self.path) as temporary:
             self.model.save(temporary)
+        now = time.perf_counter()
+        self._next = now + max(self.interval, 100 * (now - began))
 
 
 def read_history(path: str | Path) -> list[dict]:

@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command(values)
     except KeyboardInterrupt:
-        print("tcvae: stopped; the same command goes on from the last epoch", file=sys.stderr)
+        print("tcvae: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         print(f"tcvae {words[0]}: {error}", file=sys.stderr)

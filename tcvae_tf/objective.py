@@ -6,7 +6,7 @@ With q(z) = (1/N) Σ_n q(z|x_n) over the N images of the data set (Chen et al. 2
                               + KL(q(z) ‖ ∏_j q(z_j))        total correlation
                               + Σ_j KL(q(z_j) ‖ p(z_j))      dimension-wise KL.
 
-The objective weights them with α, β and γ:
+The objective weights them with α, β and γ (equation 4; numbers of sections and equations are as we recall them):
 
     loss = −E log p(x|z) + α·I + β·TC + γ·Σ_j KL_j.
 
@@ -32,9 +32,12 @@ from tcvae_tf import distributions
 
 
 def mws_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
-    """Minibatch weighted sampling (section 3.1, equation 4): W_ij = 1/(N·B), the paper's default. [B, B].
+    """Minibatch weighted sampling (section 3.1, equation 3): W_ij = 1/(N·B), the paper's default. [B, B].
 
-    Biased: E q̂(z) is far below q(z), since the rows sum to 1/N; the bias of log q̂ is a lower bound in expectation.
+    Biased downwards: the rows sum to 1/N, and E q̂(z) is below q(z).
+
+    Raises:
+      ValueError: B > N.
     """
     _check_sizes(batch_size, dataset_size)
     return np.full((batch_size, batch_size), -np.log(dataset_size * batch_size))
@@ -77,7 +80,11 @@ def mss_released_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
 
 
 def uniform_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
-    """W_ij = 1/B: exact when the batch is the whole data set; for tests and small data. [B, B]."""
+    """W_ij = 1/B: exact when the batch is the whole data set; for tests and small data. [B, B].
+
+    Raises:
+      ValueError: B > N.
+    """
     _check_sizes(batch_size, dataset_size)
     return np.full((batch_size, batch_size), -np.log(batch_size))
 
@@ -167,7 +174,7 @@ def sample_log_densities(
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """The weights α, β, γ of the three terms and the estimator of q(z) (section 3, equation 2 and below).
+    """The weights α, β, γ of the three terms and the estimator of q(z) (section 3.1, equation 4).
 
     Args:
       alpha: weight of the index-code mutual information.

@@ -138,8 +138,8 @@ def read_record(run: Run, root: str | Path = "runs") -> dict | None:
 def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") -> dict:
     """Trains, encodes and measures; returns the record.
 
-    Returns at once when the run is done already. Resumes from the last epoch when it was cut off, and then ends with
-    the same bits as a run that was not. Waits when another process is at it.
+    Returns at once when the run is done already. Resumes from the last checkpoint, seconds old, when it was cut off,
+    and then ends with the same bits as a run that was not. Waits when another process is at it.
 
     Args:
       run: what to do.
@@ -163,10 +163,10 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") ->
             return done
         try:
             record = _train_and_measure(run, home, verbose)
+            files.write_json(home / "record.json", record)
         except Exception:
             files.write_text(home / "error.txt", traceback.format_exc())
             raise
-        files.write_json(home / "record.json", record)
         (home / "error.txt").unlink(missing_ok=True)
         (home / "progress.json").unlink(missing_ok=True)
     return record
@@ -208,12 +208,13 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int) -> Any:
     per_epoch = data.steps_per_epoch(run.batch_size)
     steps = run.step_count(per_epoch)
     vae = keras.models.load_model(checkpoint) if checkpoint.exists() else _model(run, data)
-    done = int(vae.step.value)
-    if done < steps:
+    while (done := int(vae.step.value)) < steps:
+        epoch, step = divmod(done, per_epoch)
         vae.fit(
-            data.batches(run.batch_size, run.seed, first_epoch=done // per_epoch),
-            initial_epoch=done // per_epoch,
-            epochs=math.ceil(steps / per_epoch),
+            data.batches(run.batch_size, run.seed, first_epoch=epoch, first_step=step),
+            initial_epoch=epoch,
+            # Keras takes every pass to be as long as the first: the rest of an epoch has a fit of its own.
+            epochs=epoch + 1 if step else math.ceil(steps / per_epoch),
             callbacks=[
                 callbacks.Checkpoint(checkpoint, home / "history.csv", steps),
                 callbacks.Progress(home / "progress.json", steps),
@@ -269,7 +270,7 @@ def _provenance(data: Any) -> dict:
         "data": {"source": data.source, "sha256": data.sha256},
         "versions": {"tcvae_tf": metadata.version("tcvae_tf"), **versions},
         "commit": _commit(),
-        "device": ", ".join(names) or f"CPU {_processor()}, {_threads()} threads",
+        "device": ", ".join(names) or f"CPU {_processor()}, threads: {_threads()}",
     }
 
 

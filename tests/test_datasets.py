@@ -92,6 +92,13 @@ def test_each_pass_is_the_next_epoch_and_the_order_a_function_of_seed_and_epoch(
     assert np.array_equal(resumed, squares.storage[squares.order(3, 2)[:10]])
 
 
+def test_a_pass_can_begin_within_an_epoch_and_the_next_is_whole(squares):
+    stream = squares.batches(10, seed=3, first_epoch=2, first_step=7)
+    for epoch, begin in ((2, 70), (3, 0)):
+        passed = np.concatenate([batch.numpy() for batch in stream])
+        assert np.array_equal(passed, squares.storage[squares.order(3, epoch)[begin:100]])
+
+
 def test_orders_differ_between_seeds_and_between_epochs_and_are_permutations(squares):
     orders = [squares.order(seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
     for order in orders:

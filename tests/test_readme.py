@@ -47,7 +47,7 @@ def test_linked_files_exist():
 def test_the_presets_are_those_of_the_program():
     assert re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE) == list(PRESETS)
     quick = PRESETS["quick"]
-    assert (quick.settings["epochs"], len(quick.seeds)) == (1, 2)
+    assert (quick.settings["epochs"], len(quick.seeds)) == (2, 1)
     assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
         256,
         10,

@@ -161,7 +161,7 @@ def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(done, tmp_
     assert epochs == ["epoch", "1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("moment", ["before the checkpoint", "after the checkpoint", "in the codes", "in the record"])
+@pytest.mark.parametrize("moment", ["before the checkpoint", "within an epoch", "in the codes", "in the record"])
 def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_path, monkeypatch, moment):
     from tcvae_tf import callbacks, codes, files
 
@@ -173,8 +173,9 @@ def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_
     with monkeypatch.context() as patch:
         if moment == "before the checkpoint":  # history is written ahead of the checkpoint
             patch.setattr(callbacks.Checkpoint, "on_epoch_end", _second_time(callbacks.Checkpoint.on_epoch_end, patch))
-        elif moment == "after the checkpoint":
-            patch.setattr(callbacks.Checkpoint, "on_epoch_begin", lambda self, epoch, logs=None: epoch == 2 and stop())
+        elif moment == "within an epoch":  # the last checkpoint is two steps old
+            patch.setattr(callbacks.Progress, "on_train_batch_end", _in_step(20, stop))
+            patch.setattr(callbacks.Checkpoint, "on_train_batch_end", _in_step(18, callbacks.Checkpoint._save))
         elif moment == "in the codes":
             patch.setattr(codes.Codes, "save", stop)
         else:
@@ -184,6 +185,11 @@ def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_
             tc.execute(SMALL, tmp_path, verbose=0)
     assert not (tmp_path / SMALL.id / "record.json").exists()
     assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+
+
+def _in_step(number, act):
+    """on_train_batch_end that acts once the model has taken so many steps."""
+    return lambda self, batch, logs=None: int(self.model.step.value) == number and act(self, logs)
 
 
 def _second_time(on_epoch_end, patch):

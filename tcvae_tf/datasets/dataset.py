@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +80,7 @@ class Dataset:
             )
         return len(self) // batch_size
 
-    def batches(self, batch_size: int, seed: int = 0, first_epoch: int = 0) -> tf.data.Dataset:
+    def batches(self, batch_size: int, seed: int = 0, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
         """A tf.data.Dataset for `fit`: each pass over it is the next epoch, in the order of (seed, epoch).
 
         It yields stored batches, bits or bytes, which `VAE.train_step` decodes on the device (see `decode`).
@@ -90,20 +89,25 @@ class Dataset:
           batch_size: B; at most `len(data)`.
           seed: of the order.
           first_epoch: the epoch that the first pass stands for; for training that goes on where it stopped.
+          first_step: the step within it that the first pass begins with; later passes are whole.
         """
         import tensorflow as tf
 
         steps = self.steps_per_epoch(batch_size)
-        epochs = itertools.count(first_epoch)
+        epoch, begin = first_epoch, first_step
 
         def one_epoch() -> Iterator[np.ndarray]:
-            order = self.order(seed, next(epochs))
-            for step in range(steps):
+            nonlocal epoch, begin
+            order, these = self.order(seed, epoch), range(begin, steps)
+            epoch, begin = epoch + 1, 0
+            for step in these:
                 yield self.storage[order[step * batch_size : (step + 1) * batch_size]]
 
         spec = tf.TensorSpec((batch_size, *self.storage.shape[1:]), tf.uint8)
         stream = tf.data.Dataset.from_generator(one_epoch, output_signature=spec)
-        return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+        if first_step == 0:  # otherwise the passes differ in length
+            stream = stream.apply(tf.data.experimental.assert_cardinality(steps))
+        return stream.prefetch(2)
 
     def thin(self, step: int) -> Dataset:
         """Every `step`-th value of each factor, for trials."""
