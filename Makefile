@@ -25,7 +25,7 @@ venv: $(STAMP)
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
-	test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,reproduce]'
 	@touch $(STAMP)
 

@@ -7,6 +7,7 @@ Everything a metric needs to know of a data set is in here; no metric ever asks 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +21,8 @@ class FactorGrid:
     Args:
       names: K factor names, slowest varying first.
       sizes: K numbers of values.
-      scored: the names that the MIG scores, each with at least two values; all of them when None. The others still
-        vary: to the measure they are noise.
+      scored: the names that the MIG scores, each with at least two values; when None, all that have them. The others
+        still vary: to the measure they are noise.
       weights: p(n) over the N cells in C order, summing to 1; None means uniform. Cells of weight zero are ignored.
 
     Raises:
@@ -35,7 +36,8 @@ class FactorGrid:
 
     def __post_init__(self) -> None:
         names, sizes = tuple(self.names), tuple(int(size) for size in self.sizes)
-        scored = names if self.scored is None else tuple(self.scored)
+        several = tuple(name for name, size in zip(names, sizes, strict=False) if size > 1)
+        scored = several if self.scored is None else tuple(self.scored)
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "sizes", sizes)
         object.__setattr__(self, "scored", scored)
@@ -44,13 +46,15 @@ class FactorGrid:
         if min(sizes) < 1:
             raise ValueError(f"FactorGrid: every factor needs at least one value; got sizes {sizes}")
         unknown = [name for name in scored if name not in names]
-        if unknown:
-            raise ValueError(f"FactorGrid: scored names {unknown} are not among the factors {names}")
+        if unknown or len(set(scored)) < len(scored):
+            raise ValueError(f"FactorGrid: scored names {scored} must be distinct and among the factors {names}")
+        if set(scored) - set(several):
+            raise ValueError(f"FactorGrid: scored factors need two values or more; got {scored} with sizes {sizes}")
         if self.weights is not None:
             object.__setattr__(self, "weights", _distribution(self.weights, len(self)))
 
     def __len__(self) -> int:
-        return int(np.prod(self.sizes))
+        return math.prod(self.sizes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FactorGrid):
@@ -107,7 +111,10 @@ class FactorGrid:
         return float(-np.sum(p * np.log(p)))
 
     def thin(self, step: int) -> tuple[FactorGrid, np.ndarray]:
-        """Every `step`-th value of each factor: the smaller grid and the flat indices of its cells in this one."""
+        """Every `step`-th value of each factor: the smaller grid and the flat indices of its cells in this one.
+
+        A factor that keeps a single value is no longer scored.
+        """
         if step < 1:
             raise ValueError(f"thin must be 1 or more; got {step}")
         kept = np.ix_(*(np.arange(0, size, step) for size in self.sizes))
@@ -115,7 +122,8 @@ class FactorGrid:
         weights = None if self.weights is None else self.weights[indices.reshape(-1)]
         if weights is not None:
             weights = weights / weights.sum()
-        return FactorGrid(self.names, indices.shape, self.scored, weights), indices.reshape(-1)
+        scored = [name for name in self.scored or () if indices.shape[self.axis(name)] > 1]
+        return FactorGrid(self.names, indices.shape, scored, weights), indices.reshape(-1)
 
     def to_config(self) -> dict:
         """A JSON-ready description, without the weights."""

@@ -95,10 +95,12 @@ def execute_all(
 
     Raises:
       SweepFailed: after all runs were tried, when some failed; it says where their error.txt is.
-      ValueError: an unknown executor.
+      ValueError: an unknown executor, or fewer than one worker.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; choose from {', '.join(EXECUTORS)}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1; got {workers}")
     runs = list(dict.fromkeys(runs))
     todo = [run for run in runs if runs_module.read_record(run, root) is None]
     failed = _serial(todo, root) if executor == "serial" else _processes(todo, root, workers or _workers())
@@ -121,7 +123,7 @@ def _serial(runs: Sequence[Run], root: str | Path) -> dict[Run, str]:
         try:
             runs_module.execute(run, root)
         except Exception as error:
-            failed[run] = str(error)
+            failed[run] = f"{type(error).__name__}: {error}".splitlines()[0]
     return failed
 
 

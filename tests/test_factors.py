@@ -39,6 +39,7 @@ def test_weights_give_marginals_and_entropies():
 def test_thinning_keeps_every_kth_value_of_each_factor():
     thin, indices = GRID.thin(2)
     assert thin.sizes == (1, 2, 2)
+    assert thin.scored == ("c",)  # a has a single value left
     assert GRID.to_values(indices).tolist() == [[0, 0, 0], [0, 0, 2], [0, 2, 0], [0, 2, 2]]
 
 
@@ -54,7 +55,9 @@ def test_equality_compares_names_sizes_scored_and_weights():
         ({"names": ("a",), "sizes": (2, 3)}, "one size for each"),
         ({"names": ("a", "a"), "sizes": (2, 3)}, "distinct"),
         ({"names": ("a",), "sizes": (0,)}, "at least one value"),
-        ({"names": ("a",), "sizes": (2,), "scored": ("b",)}, "not among"),
+        ({"names": ("a",), "sizes": (2,), "scored": ("b",)}, "among the factors"),
+        ({"names": ("a",), "sizes": (2,), "scored": ("a", "a")}, "distinct"),
+        ({"names": ("a", "b"), "sizes": (2, 1), "scored": ("b",)}, "two values or more"),
         ({"names": ("a",), "sizes": (2,), "weights": [1.0]}, "shape"),
         ({"names": ("a",), "sizes": (2,), "weights": [-1.0, 2.0]}, "negative"),
         ({"names": ("a",), "sizes": (2,), "weights": [0.5, 0.1]}, "sum to 1"),

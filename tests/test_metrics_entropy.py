@@ -65,6 +65,24 @@ def test_blocks_of_values_change_nothing(rng, monkeypatch):
     assert blocked.marginal == pytest.approx(whole.marginal, abs=1e-12)
 
 
+def test_blocks_of_values_keep_components_of_another_octave_apart(rng, monkeypatch):
+    """Narrow components that all have the first label must not be counted again in later blocks."""
+    from tcvae_tf.metrics import entropy
+
+    loc, labels = rng.normal(size=90), np.arange(90) % 9
+    scale = np.where(labels == 0, 0.05, 1.0)
+    whole = Mixture(loc, scale).entropies(labels, 9)
+    monkeypatch.setattr(entropy, "_BLOCK_BYTES", 1)
+    blocked = Mixture(loc, scale).entropies(labels, 9)
+    assert blocked.marginal == pytest.approx(whole.marginal, abs=1e-12)
+    assert blocked.conditional == pytest.approx(whole.conditional, abs=1e-12)
+
+
+def test_scales_too_far_apart_are_refused():
+    with pytest.raises(ValueError, match="scale 1e-08 is too small"):
+        Mixture(np.zeros(2), np.array([1e-8, 1.0]))
+
+
 def test_values_that_do_not_occur_have_no_entropy(rng):
     found = Mixture(rng.normal(size=10), np.ones(10)).entropies(np.full(10, 2), 4)
     assert found.conditional[[0, 1, 3]].tolist() == [0, 0, 0]

@@ -49,6 +49,7 @@ def cached(
     with files.locked(path.with_suffix(".lock")):
         found = _read(path, shape, sha256)
         if found is None:
+            files.sweep_partials(path.parent, path.stem)
             _build(path, shape, build, sha256)
             found = _read(path, shape, sha256)
     if found is None:

@@ -10,7 +10,9 @@ Original data: Matthey, Higgins, Hassabis, Lerchner, *dSprites: Disentanglement 
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -109,32 +111,43 @@ def read_official(path: str | Path, write: Callable[[int, np.ndarray], None]) ->
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; download {OFFICIAL_FILE} there or use source='generated'")
     remedy = f"expected {OFFICIAL_FILE}; use source='generated' to do without it"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: is no npz file; {remedy}")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not {"imgs", "latents_classes"} <= set(archive.files):
-                raise ValueError(f"{path}: has no arrays 'imgs' and 'latents_classes'; {remedy}")
-            classes = archive["latents_classes"]
+            names = set(archive.files)
+            classes = archive["latents_classes"] if "latents_classes" in names else np.zeros(0)
+        if not {"imgs", "latents_classes"} <= names:
+            raise WrongFile("has no arrays 'imgs' and 'latents_classes'")
         if classes.shape != (len(GRID), 6) or not np.array_equal(classes[:, 1:], GRID.to_values(np.arange(len(GRID)))):
-            raise ValueError(f"{path}: 'latents_classes' is not the dSprites grid in C order; {remedy}")
+            raise WrongFile("'latents_classes' is not the dSprites grid in C order")
         with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as file:
-            for first, images in _pieces(file, path, remedy):
+            for first, images in _pieces(file):
                 write(first, np.packbits(images.reshape(len(images), -1), axis=1))
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as npz ({error}); {remedy}") from error
+    except WrongFile as error:
+        raise ValueError(f"{path}: {error}; {remedy}") from None
+    except (zipfile.BadZipFile, zlib.error, tokenize.TokenError, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); {remedy}") from error
 
 
-def _pieces(file, path: Path, remedy: str, count: int = 8192) -> Iterator[tuple[int, np.ndarray]]:
+class WrongFile(Exception):
+    """A readable file with other content than it should have; the message says which."""
+
+
+def _pieces(file, count: int = 8192) -> Iterator[tuple[int, np.ndarray]]:
     """The images of an open imgs.npy, `count` at a time, checked."""
     version = np.lib.format.read_magic(file)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
     shape, fortran, dtype = read_header(file)
     if shape != (len(GRID), _SIDE, _SIDE) or dtype != np.uint8 or fortran:
-        raise ValueError(f"{path}: 'imgs' is {dtype} {shape}, not uint8 {(len(GRID), _SIDE, _SIDE)}; {remedy}")
+        raise WrongFile(f"'imgs' is {dtype} {shape}, not uint8 {(len(GRID), _SIDE, _SIDE)}")
     for first in range(0, len(GRID), count):
-        data = file.read(min(count, len(GRID) - first) * _SIDE * _SIDE)
-        images = np.frombuffer(data, np.uint8).reshape(-1, _SIDE, _SIDE)
-        if images.max() > 1:
-            raise ValueError(f"{path}: 'imgs' has the value {images.max()}, not only 0 and 1; {remedy}")
+        images = np.frombuffer(file.read(min(count, len(GRID) - first) * _SIDE * _SIDE), np.uint8)
+        images = images.reshape(-1, _SIDE, _SIDE)
+        if images.max(initial=0) > 1:
+            raise WrongFile(f"'imgs' has the value {images.max()}, not only 0 and 1")
+        if len(images) != min(count, len(GRID) - first):
+            raise WrongFile("'imgs' ends too early")
         yield first, images
 
 

@@ -30,6 +30,8 @@ _POSITIONS = 4
 _REFINE = 2
 #: Components reach this many σ; beyond, a normal holds less than 1e-15.
 _REACH = 8.5
+#: The finest lattice that fits into memory: (range + 17 σ_max) / σ_min up to a million.
+_LARGEST = 2**22
 #: Bytes that one block of lattices may take.
 _BLOCK_BYTES = 2**28
 
@@ -50,6 +52,11 @@ class Mixture:
     Args:
       loc, scale: μ and σ > 0, [N].
       weights: p(n), [N], or None for uniform.
+
+    Time and memory grow with (range of μ + 17 σ_max) / σ_min.
+
+    Raises:
+      ValueError: that ratio is above a million.
     """
 
     def __init__(self, loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | None = None) -> None:
@@ -61,6 +68,11 @@ class Mixture:
         self.origin = low - reach
         # The finest lattice has a power of two of positions over one period; each coarser octave half as many.
         self.size = 1 << int(np.ceil(np.log2((high - low + 2 * reach) * _POSITIONS / least)))
+        if self.size > _LARGEST:
+            raise ValueError(
+                f"scale {least:.2g} is too small beside means from {low:.3g} to {high:.3g} and scale {scale.max():.2g}; "
+                "the exact integrals need their ratio below 1e6: bound the smallest scale, or drop outliers"
+            )
         self.period = self.size * least / _POSITIONS
         level = np.rint(np.log2(scale / least) * _LEVELS).astype(np.int64)
         self.octaves = []
@@ -151,7 +163,7 @@ class _Octave:
         """Sums of c_p over the nodes for a run of label values, [n_v, levels, positions]."""
         nodes = len(self.widths) * self.size
         label, cell, moment = labels[self.inside], self.cell, self.moments[p]
-        if len(values) <= label.max():
+        if values[0] > 0 or values[-1] < label.max():
             chosen = np.flatnonzero((label >= values[0]) & (label <= values[-1]))
             label, cell, moment = label[chosen] - values[0], cell[chosen], moment[chosen]
         sums = np.bincount(label * nodes + cell, moment, len(values) * nodes)
