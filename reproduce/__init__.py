@@ -1,1 +1,1 @@
-"""One script per figure or table of the paper, each with `runs(preset)`, `draw(rows, ...)` and `check(rows, ...)`."""
+"""One script per figure or table of the paper, each with `runs`, `draw`, `tabulate`, `check` and `explain`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the worker processes too
     scripts = SCRIPTS if options.figure == "all" else {options.figure: SCRIPTS[options.figure]}
     # Numbers that mean nothing stay away from those that do.
     out = options.out or (options.root / "smoke-results" if options.preset == "smoke" else Path("results"))
@@ -53,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("\nstopped; the same command goes on from the last checkpoint of each run", file=sys.stderr)
             return 130
+        except (ValueError, OSError) as error:
+            print(f"reproduce: {error}", file=sys.stderr)
+            return 1
     tables = report.write(SCRIPTS, out)
     print("\n".join(tables) or f"no records in {out / 'records.csv'}; run without --draw first")
     print(f"written: {out / 'RESULTS.md'}, {out / 'records.csv'}, {out / 'figures'}")

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tcvae_tf import plots, results
+from tcvae_tf.datasets import dsprites
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
-from tcvae_tf.sweep import Preset
+from tcvae_tf.sweep import PAPER_SEEDS, Preset
 
 TITLE = "Figure 3: MIG over random initialisations, dSprites"
 
@@ -64,6 +65,22 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         lines.append([label.replace("\n", ", "), f"{published[method]:.2f} (S)", ours, *means])
     header = ["method", "published median MIG", "our median MIG [90% interval]", "ELBO (nats)"]
     return results.table([*header, *(f"gap {name}" for name in factors)], lines)
+
+
+def explain(rows: Sequence[Row]) -> str:
+    """What the records say of why a claim may fail: how far training went, and how many seeds there are."""
+    if not rows:
+        return ""
+    paper = Run()
+    paper_steps = paper.step_count(len(dsprites.GRID) // paper.batch_size)
+    steps, width = (max(int(line[name]) for line in rows) for name in ("steps", "run.width"))
+    seeds = len({line["run.seed"] for line in rows})
+    gap = max(float(line["mig_gaps.orientation"]) for line in rows)
+    return (
+        f"Before a failed claim is held against the paper: these runs took {steps:,} steps at width {width} with {seeds} "
+        f"{'seed' if seeds == 1 else 'seeds'}, the paper {paper_steps:,} at width {paper.width} with {PAPER_SEEDS} (as we "
+        f"recall it). The largest gap of orientation in any run is {gap:.3f}.\n"
+    )
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:

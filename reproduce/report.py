@@ -36,6 +36,8 @@ def write(scripts: dict[str, ModuleType], out: Path) -> list[str]:
             caption = f"preset {preset.name}: {len(found)} of {len(wanted)} runs"
             plots.save(script.draw(found, paper, caption), out / "figures" / f"{picture}.png")
             table, claims = script.tabulate(found, paper), _claims(script, found, paper, name, preset)
+            if "failed" in claims:
+                claims += "\n" + script.explain(found)
             shown.append(f"{script.TITLE}, {caption}\n\n{table}\n{claims}")
             sections.append(
                 f"## {script.TITLE} (preset {preset.name})\n\n![{script.TITLE}](figures/{picture}.png)\n\n{table}\n"

@@ -22,7 +22,8 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
       path: the checkpoint, a .keras file.
       history: a CSV file: epoch; the steps taken when its means begin and end; seconds; and the running means of the
-        loss and its terms. An epoch that was cut off and resumed has a line for each part.
+        loss and its terms. An epoch that was cut off and resumed has a line for each part; the line of the last seconds
+        before a kill may be missing.
       steps: training stops when the model has taken so many.
       interval: seconds.
     """

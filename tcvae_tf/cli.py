@@ -70,9 +70,11 @@ _COMMANDS = {"train": (_train_flags, _train), "data": (_data_flags, _data)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0 done, 1 it failed, 2 it was asked for wrongly, 130 interrupted."""
+    """Runs one command; returns the exit code: 0 done, 1 it failed, 2 unusable flags, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # module:function is looked for beside the command, as `python -m` does
     if words == ["--version"]:
         print(__version__)
         return 0
@@ -102,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tcvae: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        print(f"tcvae {words[0]}: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, RuntimeError, ArithmeticError) as error:
+        print(f"tcvae {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 

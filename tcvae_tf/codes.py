@@ -69,14 +69,15 @@ class Codes:
         return self.loc.shape[1]
 
     def save(self, path: str | Path) -> None:
-        """Writes an npz, whole or not at all."""
+        """Writes an npz, whole or not at all; .npz is added to the name where it is missing."""
         arrays = {"loc": self.loc, "scale": self.scale}
         optional = {"log_px": self.log_px, "prior_cross_entropy": self.prior_cross_entropy}
         optional["weights"] = self.grid.weights
         arrays.update({name: value for name, value in optional.items() if value is not None})
         header = json.dumps({"grid": self.grid.to_config(), "posterior": self.posterior})
-        with files.replacing(Path(path).with_suffix(".npz")) as temporary:
-            np.savez(temporary, allow_pickle=False, header=np.array(header), **arrays)
+        path = Path(path)
+        with files.replacing(path if path.suffix == ".npz" else path.with_name(path.name + ".npz")) as temporary:
+            np.savez(temporary, **{"header": np.array(header), **arrays})  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: str | Path) -> Codes:

@@ -46,7 +46,16 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
-    """Adds records to a CSV file, replacing rows of the same id, sorted by id; returns all rows."""
+    """Adds records to a CSV file, replacing rows of the same id, sorted by id; returns all rows.
+
+    Two sweeps that add to one file take turns.
+    """
+    path = Path(path)
+    with files.locked(path.with_name(f".{path.name}.lock")):
+        return _merge(path, records)
+
+
+def _merge(path: Path, records: Iterable[dict]) -> list[Row]:
     rows = {line["id"]: line for line in read_rows(path)}
     rows.update({record["id"]: row(record) for record in records})
     ordered = [rows[key] for key in sorted(rows)]

@@ -17,11 +17,11 @@ import platform
 import re
 import subprocess
 import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tcvae_tf import files
+from tcvae_tf.version import __version__
 
 log = logging.getLogger("tcvae_tf")
 
@@ -48,7 +48,7 @@ def _option(default: Any, meaning: str) -> Any:
 class Run:
     """One training and its measurement. The defaults are the paper's settings for β-TCVAE on dSprites.
 
-    Fields that a method fixes take its value, so that two runs that do the same have the same id: for "vae" α = β = γ
+    Fields that a method fixes take its value, so that runs that differ only in those have one id: for "vae" α = β = γ
     = 1, for "beta_vae" α = γ = β, and neither has an estimator.
 
     Raises:
@@ -132,14 +132,21 @@ def read_record(run: Run, root: str | Path = "runs") -> dict | None:
     except ValueError:
         log.warning("%s cannot be read; the run is measured again", path)
         return None
-    return record if record.get("id") == run.id else None
+    return record if isinstance(record, dict) and _is_of(record, run) else None
+
+
+def _is_of(header: dict, run: Run) -> bool:
+    """Whether a record or run.json is of exactly this run: its id holds but six digits of the hash."""
+    fields = json.loads(json.dumps(dataclasses.asdict(run)))
+    return (header.get("id"), header.get("run"), header.get("recipe")) == (run.id, fields, RECIPE)
 
 
 def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") -> dict:
     """Trains, encodes and measures; returns the record.
 
     Returns at once when the run is done already. Resumes from the last checkpoint, seconds old, when it was cut off,
-    and then ends with the same bits as a run that was not. Waits when another process is at it.
+    and then ends with the same bits as a run that was not (on a CPU, with as many threads); a checkpoint from other
+    data, versions or another device is not gone on with. Waits when another process is at it.
 
     Args:
       run: what to do.
@@ -161,13 +168,15 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") ->
         done = read_record(run, root)
         if done is not None:
             return done
+        (home / "error.txt").unlink(missing_ok=True)
+        for folder in (home, home / "checkpoint"):
+            files.sweep_partials(folder)
         try:
             record = _train_and_measure(run, home, verbose)
             files.write_json(home / "record.json", record)
         except Exception:
             files.write_text(home / "error.txt", traceback.format_exc())
             raise
-        (home / "error.txt").unlink(missing_ok=True)
         (home / "progress.json").unlink(missing_ok=True)
     return record
 
@@ -176,12 +185,29 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int) -> dict:
     from tcvae_tf import codes, datasets
 
     data = datasets.load(run.dataset).thin(run.thin)
+    if not data.grid.scored:
+        raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin")
     header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **_provenance(data)}
+    _drop_foreign_checkpoint(home, run, header)
     files.write_json(home / "run.json", header)
     vae = _train(run, home, data, verbose)
     encoded = codes.encode(vae, data, verbose=verbose)
     encoded.save(home / "codes.npz")
     return {**header, **_measure(encoded), "steps": int(vae.step.value), "seconds": _seconds(home)}
+
+
+def _drop_foreign_checkpoint(home: Path, run: Run, header: dict) -> None:
+    """Starts over where a checkpoint was made from other data, by other versions, or with other threads."""
+    try:
+        before = json.loads((home / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    same = all(before.get(part) == header[part] for part in ("data", "versions", "device"))
+    checkpoint = home / "checkpoint" / "latest.keras"
+    if checkpoint.exists() and not (_is_of(before, run) and same):
+        log.warning("%s was begun with other data, versions or device; starting over", run.id)
+        checkpoint.unlink()
+        (home / "history.csv").unlink(missing_ok=True)
 
 
 def _model(run: Run, data: Any) -> Any:
@@ -260,15 +286,18 @@ def _seconds(home: Path) -> float:
 
 def _provenance(data: Any) -> dict:
     """What the result may depend on beside the run: data, versions, commit and device."""
+    import keras
+    import numpy as np
     import tensorflow as tf
+    import tensorflow_probability as tfp
 
-    packages = ("keras", "numpy", "tensorflow", "tensorflow-probability")
-    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    packages = (keras, np, tf, tfp)
+    versions = {"python": platform.python_version(), **{package.__name__: package.__version__ for package in packages}}
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     names = [details.get("device_name", "GPU") for details in gpus]
     return {
         "data": {"source": data.source, "sha256": data.sha256},
-        "versions": {"tcvae_tf": metadata.version("tcvae_tf"), **versions},
+        "versions": {"tcvae_tf": __version__, **versions},
         "commit": _commit(),
         "device": ", ".join(names) or f"CPU {_processor()}, threads: {_threads()}",
     }
@@ -290,7 +319,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this package is run from; None when it is none."""
+    """The commit of the checkout that this package is run from, marked when files differ; None when it is none."""
     home = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:
@@ -299,6 +328,7 @@ def _commit() -> str | None:
 
     try:
         tracked = git("ls-files", "--error-unmatch", "runs.py")
-        return git("rev-parse", "--short=12", "HEAD") or None if tracked else None
+        changed = "+changes" if tracked and git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changed if tracked else None
     except OSError:  # no git
         return None

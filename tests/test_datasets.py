@@ -181,6 +181,8 @@ def test_from_arrays_puts_images_into_c_order_whatever_their_order(squares, rng)
         (np.full((4, 2, 2), 1.5), np.arange(4), ValueError, r"must lie in \[0, 1\]; got 1.5 to 1.5"),
         (np.full((4, 2, 2), np.nan), np.arange(4), ValueError, r"must lie in \[0, 1\]; got nan"),
         (np.zeros((4, 2, 2)), np.arange(3), ValueError, "a row for each of the 4 images"),
+        (np.zeros((2, 2, 2)), [[0.5], [np.nan]], ValueError, "factors must be finite"),
+        (np.zeros((15, 2, 2)), np.arange(60).reshape(15, 4) / 7, ValueError, "round continuous ones"),
         (np.zeros((3, 2, 2)), [[0, 0], [0, 1], [1, 0]], ValueError, r"1 grid cells missing.*'factor_0': 1.*add"),
         (np.zeros((4, 2, 2)), [[0, 0], [0, 1], [1, 0], [1, 0]], ValueError, "1 grid cells doubled"),
     ],

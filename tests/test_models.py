@@ -41,7 +41,7 @@ def test_a_step_reports_the_objective_of_its_batch(squares):
         assert float(logs[name]) == pytest.approx(float(tf.reduce_mean(term)), rel=1e-4), name
 
 
-def test_the_gradient_step_is_adam_s_on_that_loss(squares):
+def test_the_step_goes_down_the_gradient_of_that_loss(squares):
     vae, twin = make(squares, optimizer=keras.optimizers.SGD(0.1)), make(squares)
     images = squares.images(np.arange(20))
     with tf.GradientTape() as tape:

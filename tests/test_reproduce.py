@@ -20,7 +20,7 @@ def records(preset, migs=MIGS):
     fixed = {"mig_gaps": gaps, "mig_error_bound": 1e-6, "elbo": -100.0, "seconds": 60.0, "commit": "c", "device": "CPU"}
     fixed |= {"data": {"source": "generated", "sha256": "0"}, "versions": {"keras": "3"}, "steps": 1}
     runs = fig3.runs(PRESETS[preset])
-    fields = [{"method": run.method, "seed": run.seed} for run in runs]
+    fields = [{"method": run.method, "seed": run.seed, "width": run.width} for run in runs]
     made = zip(runs, fields, strict=True)
     return [{"id": run.id, "run": field, "mig": migs[run.method], **fixed} for run, field in made]
 
@@ -59,10 +59,11 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
         shown = report.write(reproduce.SCRIPTS, tmp_path)
         written.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert set(written[0]) == {"records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
+    assert set(written[0]) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
     text = written[0]["RESULTS.md"].decode()
     assert "**NO: failed**" in text
     assert "width 128 instead of 1200" in text
+    assert "1 steps at width 128 with 2 seeds, the paper 18,000 at width 1200" in text
     assert "InfoGAN | 0.05 (S) | not run here" in text
     assert len(shown) == 1
 
@@ -83,7 +84,10 @@ def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp
     report.write(reproduce.SCRIPTS, tmp_path)
     assert (tmp_path / "RESULTS.md").read_text() == (home / "RESULTS.md").read_text()
     for drawn in (tmp_path / "figures").iterdir():
-        assert (home / "figures" / drawn.name).exists(), drawn.name
+        committed = home / "figures" / drawn.name
+        assert committed.exists(), drawn.name
+        if drawn.suffix == ".svg":
+            assert drawn.read_text() == committed.read_text(), drawn.name
 
 
 def test_published_values_carry_mark_and_source():

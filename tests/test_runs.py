@@ -152,13 +152,17 @@ def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(done, tmp_
     wait_for(tmp_path / SMALL.id / "checkpoint" / "latest.keras", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    import keras
+
+    reached = int(keras.models.load_model(tmp_path / SMALL.id / "checkpoint" / "latest.keras").step)
+    assert 0 < reached < record["steps"]
     assert not (tmp_path / SMALL.id / "record.json").exists()
     resumed = tc.execute(SMALL, tmp_path, verbose=0)
     assert same_result(resumed, record)
     for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
         assert np.array_equal(a, b)
     epochs = [line.split(",")[0] for line in (tmp_path / SMALL.id / "history.csv").read_text().splitlines()]
-    assert epochs == ["epoch", "1", "2", "3", "4"]
+    assert list(dict.fromkeys(epochs)) == ["epoch", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("moment", ["before the checkpoint", "within an epoch", "in the codes", "in the record"])
@@ -242,6 +246,35 @@ def test_a_record_of_another_run_is_not_taken(done, tmp_path):
     home.mkdir()
     (home / "record.json").write_text(json.dumps({**record, "id": "another"}))
     assert runs.read_record(SMALL, tmp_path) is None
+
+
+def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, tmp_path, monkeypatch, caplog):
+    from tcvae_tf import codes
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    _, record = done
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "__version__", "0.0.0")
+        patch.setattr(codes.Codes, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tc.execute(SMALL, tmp_path, verbose=0)
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert "begun with other data, versions or device; starting over" in caplog.text
+
+
+def test_a_record_of_another_run_with_the_same_id_is_not_taken(done, tmp_path):
+    _, record = done
+    home = tmp_path / SMALL.id
+    home.mkdir()
+    (home / "record.json").write_text(json.dumps({**record, "run": {**record["run"], "learning_rate": 0.5}}))
+    assert runs.read_record(SMALL, tmp_path) is None
+
+
+def test_data_without_a_factor_to_score_are_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="no factor has two values to score; lower thin"):
+        tc.execute(dataclasses.replace(SMALL, thin=64, batch_size=1), tmp_path, verbose=0)
 
 
 def test_a_user_s_own_data_set(tmp_path, monkeypatch):

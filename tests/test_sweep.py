@@ -42,7 +42,7 @@ def test_the_paper_preset_is_the_paper_s_settings():
 
 def test_a_preset_lists_how_it_departs_from_the_paper():
     assert "width 128 instead of 1200" in PRESETS["quick"].deviations()
-    assert any("1 seed a method" in words for words in PRESETS["quick"].deviations())
+    assert any("2 seeds a method" in words for words in PRESETS["quick"].deviations())
 
 
 def test_both_executors_give_the_same_records(tmp_path):
@@ -68,6 +68,11 @@ def test_done_runs_are_not_started_again(tmp_path, monkeypatch):
     records = sweep.execute_all([SMALL], tmp_path, "serial")
     monkeypatch.setattr(sweep, "_start", None)
     assert sweep.execute_all([SMALL], tmp_path, "processes") == records
+
+
+def test_fewer_than_one_worker_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="workers must be at least 1; got -1"):
+        sweep.execute_all([SMALL], tmp_path, workers=-1)
 
 
 def test_an_unknown_executor_names_the_known_ones(tmp_path):

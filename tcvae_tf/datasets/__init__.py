@@ -49,23 +49,28 @@ def _choices(given: str, known) -> str:
 def _custom(name: str) -> Dataset:
     module, function = name.split(":", 1)
     try:
-        data = getattr(importlib.import_module(module), function)()
+        make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"data set {name!r}: {error}; give module:function as Python would import it") from error
+    data = make()
     if not isinstance(data, Dataset):
         raise ValueError(f"data set {name!r} returned {type(data).__name__}; return tc.datasets.from_arrays(...)")
     return data
 
 
 def _dsprites(path: str | Path | None, source: str) -> Dataset:
-    npz = Path(path) if path is not None else cache.directory() / dsprites.OFFICIAL_FILE
-    tfds_home = Path(path) if path is not None else Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if source == "auto" and path is not None and not Path(path).exists():
+    path = None if path is None else Path(path).expanduser()
+    npz = cache.directory() if path is None else path
+    npz = npz / dsprites.OFFICIAL_FILE if npz.is_dir() or path is None else npz
+    tfds_home = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser() if path is None else path
+    if path is not None and source == "generated":
+        raise ValueError("source='generated' reads no file; leave path out")
+    if source == "auto" and path is not None and not path.exists():
         raise FileNotFoundError(f"{path}: no such file or directory; leave path out to generate dSprites")
     if source == "auto":
         if npz.is_file():
             source = "npz"
-        elif any((tfds_home.expanduser() / "dsprites").glob("*/dataset_info.json")):
+        elif any((tfds_home / "dsprites").glob("*/dataset_info.json")):
             source = "tfds"
         elif path is None:
             source = "generated"
@@ -76,7 +81,7 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     if source == "npz":
         name, build = f"dsprites-npz-{_stamp(npz)}", functools.partial(dsprites.read_official, npz)
     elif source == "tfds":
-        name = f"dsprites-tfds-{_stamp(tfds_home.expanduser() / 'dsprites')}"
+        name = f"dsprites-tfds-{_stamp(tfds_home / 'dsprites')}"
         build = functools.partial(dsprites.read_tfds, None if path is None else tfds_home)
     else:
         name, build, sha256 = "dsprites-generated-1", dsprites.generate, dsprites.SHA256_PACKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,11 +75,19 @@ def _as_bytes(images: np.ndarray) -> np.ndarray:
 
 def _grid_of(table: np.ndarray, names: Sequence[str] | None, scored: Sequence[str] | None):
     """The grid spanned by the distinct values of each column, and the table as value indices."""
+    if np.issubdtype(table.dtype, np.floating) and not np.all(np.isfinite(table)):
+        raise ValueError("factors must be finite; got NaN or infinity")
     columns = [np.unique(column, return_inverse=True) for column in table.T]
+    sizes = [len(values) for values, _ in columns]
+    if math.prod(sizes) > 1000 * len(table):
+        raise ValueError(
+            f"factors have {sizes} distinct values, {math.prod(sizes)} grid cells for {len(table)} images: most cells "
+            "would be missing; factors are discrete, so round continuous ones, or pass a grid"
+        )
     names = [f"factor_{k}" for k in range(table.shape[1])] if names is None else names
     if len(names) != table.shape[1]:
         raise ValueError(f"names has {len(names)} entries for {table.shape[1]} factor columns; give one each")
-    grid = FactorGrid(names, [len(values) for values, _ in columns], scored)
+    grid = FactorGrid(names, sizes, scored)
     return grid, np.stack([inverse for _, inverse in columns], axis=-1)
 
 

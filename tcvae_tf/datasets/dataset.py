@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ class Dataset:
       image_shape: (H, W, C).
       name: a short name for run ids and captions.
       source: where the images come from, for the record.
-      sha256: the checksum of `storage`, for the record, where it is known.
+      sha256: the checksum of `storage`, where it is known already.
 
     `len(data)` is the number of images that can be drawn, p(n) > 0: the N of the paper's estimators.
     """
@@ -45,11 +46,18 @@ class Dataset:
             )
         self.storage, self.grid = storage, grid
         self.image_shape: tuple[int, int, int] = (image_shape[0], image_shape[1], image_shape[2])
-        self.name, self.source, self.sha256 = name, source, sha256
+        self.name, self.source, self._sha256 = name, source, sha256
         self._cells = None if grid.weights is None else grid.cells
 
     def __len__(self) -> int:
         return len(self.grid) if self._cells is None else len(self._cells)
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of the stored images."""
+        if self._sha256 is None:
+            self._sha256 = hashlib.sha256(np.ascontiguousarray(self.storage).data).hexdigest()
+        return self._sha256
 
     def images(self, indices: Any) -> np.ndarray:
         """Images at flat C-order grid indices, float32 [n, H, W, C] in [0, 1]."""
@@ -124,6 +132,7 @@ def decode(batch: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
 
     Raises:
       ValueError: the batch's shape is neither.
+      TypeError: integers other than uint8, whose range is unknown.
     """
     import tensorflow as tf
 
@@ -141,4 +150,6 @@ def decode(batch: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
         )
     if batch.dtype == tf.uint8:
         return tf.cast(batch, tf.float32) / 255
+    if not (batch.dtype.is_floating or batch.dtype.is_bool):
+        raise TypeError(f"images have dtype {batch.dtype.name}; pass floats in [0, 1], or uint8 from 0 to 255")
     return tf.cast(batch, tf.float32)

@@ -70,8 +70,8 @@ class Mixture:
         self.size = 1 << int(np.ceil(np.log2((high - low + 2 * reach) * _POSITIONS / least)))
         if self.size > _LARGEST:
             raise ValueError(
-                f"scale {least:.2g} is too small beside means from {low:.3g} to {high:.3g} and scale {scale.max():.2g}; "
-                "the exact integrals need their ratio below 1e6: bound the smallest scale, or drop outliers"
+                f"scale {least:.2g} is too small beside means {low:.3g} to {high:.3g} and scale {scale.max():.2g}: the "
+                "exact integrals need their ratio below 1e6; bound the smallest scale, or drop outliers"
             )
         self.period = self.size * least / _POSITIONS
         level = np.rint(np.log2(scale / least) * _LEVELS).astype(np.int64)

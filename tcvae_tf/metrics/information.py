@@ -65,9 +65,7 @@ def mig(codes: Codes, method: str = "exact") -> MIG:
     factors = tuple(grid.scored or ())
     entropies = np.array([grid.entropy(name) for name in factors])
     if not factors or entropies.min() <= 0:
-        raise ValueError(
-            "MIG: no factor to score, or one of entropy 0: the scored factors need two values or more that occur"
-        )
+        raise ValueError("MIG: scored factors need two values or more that occur; choose others")
     information, errors, latent_entropies = _information(codes, factors)
     gaps, winners, bound = _gaps(information, errors, entropies)
     return MIG(float(gaps.mean()), gaps, factors, information, entropies, latent_entropies, winners, bound, method)
