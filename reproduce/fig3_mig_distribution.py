@@ -76,10 +76,11 @@ def explain(rows: Sequence[Row]) -> str:
     steps, width = (max(int(line[name]) for line in rows) for name in ("steps", "run.width"))
     seeds = len({line["run.seed"] for line in rows})
     gap = max(float(line["mig_gaps.orientation"]) for line in rows)
+    ours = f"{steps:,} steps at width {width} with {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    theirs = f"{paper_steps:,} at width {paper.width} with {PAPER_SEEDS} (as we recall it)"
     return (
-        f"Before a failed claim is held against the paper: these runs took {steps:,} steps at width {width} with {seeds} "
-        f"{'seed' if seeds == 1 else 'seeds'}, the paper {paper_steps:,} at width {paper.width} with {PAPER_SEEDS} (as we "
-        f"recall it). The largest gap of orientation in any run is {gap:.3f}.\n"
+        f"Before a failed claim is held against the paper: these runs took {ours}, the paper {theirs}. "
+        f"The largest gap of orientation in any run is {gap:.3f}.\n"
     )
 
 
