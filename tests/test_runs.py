@@ -290,3 +290,13 @@ def test_a_user_s_own_data_set(tmp_path, monkeypatch):
     run = tc.Run(dataset="my_data:stripes", method="vae", width=8, batch_size=8, steps=2)
     assert tc.execute(run, tmp_path / "runs", verbose=0)["mig_gaps"].keys() == {"x", "y"}
     assert (tmp_path / "runs" / run.id).is_dir()
+
+
+def test_the_choices_are_those_of_the_modules_that_serve_them():
+    """They are spelled out in `runs`, which must not import TensorFlow."""
+    from tcvae_tf import distributions, networks, objective
+
+    assert runs._CHOICES["estimator"] == tuple(objective.ESTIMATORS)
+    assert runs._CHOICES["initializer"] == networks.INITIALIZERS
+    assert runs._CHOICES["prior"] == tuple(distributions.PRIORS)
+    assert all(hasattr(networks, name) for name in runs.NETWORKS)
