@@ -59,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"reproduce: {error}", file=sys.stderr)
             return 1
     tables = report.write(SCRIPTS, out)
-    print("\n".join(tables) or f"no records in {out / 'records.csv'}; run without --draw first")
+    if not tables:
+        print(f"no records in {out / 'records.csv'}; run without --draw first", file=sys.stderr)
+        return code or 1
+    print("\n".join(tables))
     print(f"written: {out / 'RESULTS.md'}, {out / 'records.csv'}, {out / 'figures'}")
     return code
 

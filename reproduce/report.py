@@ -43,7 +43,8 @@ def write(scripts: dict[str, ModuleType], out: Path) -> list[str]:
                 f"## {script.TITLE} (preset {preset.name})\n\n![{script.TITLE}](figures/{picture}.png)\n\n{table}\n"
                 f"{claims}\n{_circumstances(found, len(wanted), preset)}"
             )
-    files.write_text(out / "RESULTS.md", "\n".join(sections))
+    if shown:
+        files.write_text(out / "RESULTS.md", "\n".join(sections))
     return shown
 
 

@@ -54,6 +54,8 @@ def _train(values: flags.FlagValues) -> None:
     run = Run(**fields)
     from tcvae_tf import runs
 
+    done = runs.read_record(run, values.root) is not None
+    print(f"{'already done:' if done else 'run'} {run.id} in {values.root}", file=sys.stderr)
     record = runs.execute(run, values.root, verbose=0 if values.quiet or not sys.stderr.isatty() else 1)
     print(json.dumps(record, indent=2))
 
@@ -104,8 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tcvae: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError, RuntimeError, ArithmeticError) as error:
-        print(f"tcvae {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, TypeError, LookupError, OSError, RuntimeError, ArithmeticError) as error:
+        print(f"tcvae {words[0]}: {' '.join(str(error).split())[:400]}", file=sys.stderr)
         return 1
     return 0
 

@@ -25,6 +25,9 @@ class VAE(keras.Model):
     All terms are single-sample Monte Carlo. The noise of a step is a function of (seed, step), so that training that
     was cut off and resumed ends with the same bits.
 
+    Saves and loads as any Keras model: `vae.save("vae.keras")`; to load it in another process, import the class first
+    (`from tcvae_tf import VAE`), then `keras.models.load_model("vae.keras")`.
+
     Args:
       encoder: [B, H, W, C] → [B, 2D], loc beside log σ.
       decoder: [B, D] → logits [B, H, W, C].

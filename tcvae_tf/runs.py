@@ -56,19 +56,19 @@ class Run:
     """
 
     dataset: str = _option("dsprites", "a known name (dsprites), or module:function that returns a Dataset")
-    method: str = _option("beta_tcvae", "vae, beta_vae or beta_tcvae")
+    method: str = _option("beta_tcvae", "vae (its α, β, γ are 1), beta_vae (all are beta) or beta_tcvae")
     alpha: float = _option(1.0, "weight of the index-code mutual information")
     beta: float = _option(6.0, "weight of the total correlation; of the whole KL for beta_vae")
     gamma: float = _option(1.0, "weight of the dimension-wise KL")
     estimator: str = _option("mws", "of q(z): mws, mss, mss_released or uniform")
-    tc_weight: float = _option(0.0, "FactorVAE's weight of the total correlation")
-    network: str = _option("mlp", "mlp")
+    tc_weight: float = _option(0.0, "for FactorVAE, which is not in this version: leave it 0")
+    network: str = _option("mlp", "architecture: mlp")
     width: int = _option(1200, "units of a hidden layer")
-    latent_dim: int = _option(10, "D")
+    latent_dim: int = _option(10, "number of latents, D")
     prior: str = _option("normal", "family of p(z)")
     initializer: str = _option("pytorch", "of the networks: pytorch or keras")
-    batch_size: int = _option(2048, "B")
-    learning_rate: float = _option(1e-3, "Adam's")
+    batch_size: int = _option(2048, "images in a batch, B")
+    learning_rate: float = _option(1e-3, "of Adam")
     epochs: int = _option(50, "passes over the data")
     steps: int = _option(0, "training steps; overrides epochs when not 0")
     thin: int = _option(1, "keep every k-th value of each factor, for trials")
@@ -77,6 +77,9 @@ class Run:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if hasattr(value, "item"):  # a NumPy number
+                value = value.item()
+                object.__setattr__(self, field.name, value)
             kind = type(field.default)
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
@@ -156,6 +159,8 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") ->
     Raises:
       Whatever stopped the run; error.txt in the run's directory keeps it.
     """
+    if not isinstance(run, Run):
+        raise TypeError(f"execute takes a tc.Run(...); got {type(run).__name__}")
     home = Path(root) / run.id
 
     def waiting() -> None:
@@ -228,12 +233,13 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int) -> Any:
     """The trained model: from the checkpoint where there is one."""
     import keras
 
-    from tcvae_tf import callbacks
+    from tcvae_tf import callbacks, models
 
     checkpoint = home / "checkpoint" / "latest.keras"
     per_epoch = data.steps_per_epoch(run.batch_size)
     steps = run.step_count(per_epoch)
-    vae = keras.models.load_model(checkpoint) if checkpoint.exists() else _model(run, data)
+    saved = {"VAE": models.VAE}
+    vae = keras.models.load_model(checkpoint, custom_objects=saved) if checkpoint.exists() else _model(run, data)
     while (done := int(vae.step.value)) < steps:
         epoch, step = divmod(done, per_epoch)
         vae.fit(

@@ -171,7 +171,7 @@ def _reason(run: Run, root: str | Path) -> str:
     home = Path(root) / run.id
     path = home / "error.txt" if (home / "error.txt").exists() else home / "log.txt"
     lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "ended without a word"
+    return lines[-1][:400] if lines else "ended without a word"
 
 
 class _View:

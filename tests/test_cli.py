@@ -55,7 +55,9 @@ def test_train_prints_the_record(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(runs, "execute", execute)
     assert cli.main(["train", "--beta=4", "--seed=7", f"--root={tmp_path}", "--quiet"]) == 0
     assert asked == [(tc.Run(beta=4.0, seed=7), str(tmp_path), 0)]
-    assert json.loads(capsys.readouterr().out) == {"id": tc.Run(beta=4.0, seed=7).id}
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"id": tc.Run(beta=4.0, seed=7).id}
+    assert printed.err == f"run {tc.Run(beta=4.0, seed=7).id} in {tmp_path}\n"
 
 
 def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):

@@ -125,6 +125,8 @@ def test_unscored_factors_are_noise(rng):
 def test_bad_calls_are_refused(rng):
     loc, scale = make(rng)
     codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
+    with pytest.raises(TypeError, match=r"tc.mig\(tc.encode\(vae, data\)\); got ndarray"):
+        tc.mig(loc)
     with pytest.raises(ValueError, match="unknown method 'histogramm'"):
         tc.mig(codes, method="histogramm")
     with pytest.raises(ValueError, match="two values or more"):

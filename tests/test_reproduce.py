@@ -97,13 +97,16 @@ def test_published_values_carry_mark_and_source():
 
 def test_draw_alone_trains_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(reproduce.sweep, "execute_all", None)
-    assert reproduce.main(["fig3", "--draw", f"--out={tmp_path}"]) == 0
-    assert "no records" in capsys.readouterr().out
+    assert reproduce.main(["fig3", "--draw", f"--out={tmp_path}"]) == 1
+    assert "no records" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_smoke_numbers_stay_away_from_results(tmp_path, monkeypatch):
     asked = []
+    made = {record["id"]: record for record in records("smoke")}
     monkeypatch.setattr(reproduce.sweep, "execute_all", lambda runs, root, *rest: asked.append((len(runs), root)))
+    monkeypatch.setattr(reproduce.sweep.runs_module, "read_record", lambda run, root: made[run.id])
     monkeypatch.chdir(tmp_path)
     assert reproduce.main(["fig3", "--preset=smoke", "--root=r"]) == 0
     assert len(asked) == 1

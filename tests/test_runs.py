@@ -74,6 +74,15 @@ def test_ids_are_file_names():
     assert tc.Run(dataset="my.module:make").id.startswith("my.module_make-")
 
 
+def test_numpy_numbers_are_numbers():
+    assert tc.Run(width=np.int64(256), beta=np.float32(4)) == tc.Run(width=256, beta=4.0)
+
+
+def test_execute_takes_a_run():
+    with pytest.raises(TypeError, match=r"takes a tc.Run\(...\); got str"):
+        tc.execute("beta_vae")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -157,7 +166,9 @@ def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(done, tmp_
     reached = int(keras.models.load_model(tmp_path / SMALL.id / "checkpoint" / "latest.keras").step)
     assert 0 < reached < record["steps"]
     assert not (tmp_path / SMALL.id / "record.json").exists()
-    resumed = tc.execute(SMALL, tmp_path, verbose=0)
+    again = start(tmp_path, SMALL)  # a process that knows nothing of the first
+    assert again.wait(timeout=200) == 0, again.stderr.read()
+    resumed = json.loads((tmp_path / SMALL.id / "record.json").read_text())
     assert same_result(resumed, record)
     for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
         assert np.array_equal(a, b)

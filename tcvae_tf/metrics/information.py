@@ -55,8 +55,11 @@ def mig(codes: Codes, method: str = "exact") -> MIG:
       method: "exact".
 
     Raises:
+      TypeError: something else than Codes.
       ValueError: an unknown method, a posterior family without exact entropies, a scored factor with one value.
     """
+    if not isinstance(codes, Codes):
+        raise TypeError(f"mig takes codes, tc.mig(tc.encode(vae, data)); got {type(codes).__name__}")
     if method != "exact":
         raise ValueError(f"unknown method {method!r}; choose from exact")
     if codes.posterior != "normal":
