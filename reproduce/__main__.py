@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
 import signal
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the worker processes too
+    if importlib.util.find_spec("matplotlib") is None:
+        print("reproduce: needs matplotlib to draw; pip install -e '.[reproduce]'", file=sys.stderr)
+        return 1
     scripts = SCRIPTS if options.figure == "all" else {options.figure: SCRIPTS[options.figure]}
     # Numbers that mean nothing stay away from those that do.
     out = options.out or (options.root / "smoke-results" if options.preset == "smoke" else Path("results"))

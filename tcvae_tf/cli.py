@@ -56,7 +56,8 @@ def _train(values: flags.FlagValues) -> None:
 
     done = runs.read_record(run, values.root) is not None
     print(f"{'already done:' if done else 'run'} {run.id} in {values.root}", file=sys.stderr)
-    record = runs.execute(run, values.root, verbose=0 if values.quiet or not sys.stderr.isatty() else 1)
+    # Keras draws its bars on standard output, which belongs to the record where it is no terminal.
+    record = runs.execute(run, values.root, verbose=0 if values.quiet or not sys.stdout.isatty() else 1)
     print(json.dumps(record, indent=2))
 
 

@@ -103,7 +103,7 @@ def _placement(grid: FactorGrid, table: np.ndarray) -> np.ndarray:
     missing = np.flatnonzero((count == 0) & (grid.probabilities > 0))
     for cells_wrong, word, remedy in (
         (doubled, "doubled", "keep one image for each combination of factor values"),
-        (missing, "missing", "add the images, or pass a grid whose weights are zero there"),
+        (missing, "missing", "add the images, round continuous factors, or pass a grid whose weights are zero there"),
     ):
         if len(cells_wrong):
             first = dict(zip(grid.names, grid.to_values(cells_wrong[:1])[0].tolist(), strict=True))
