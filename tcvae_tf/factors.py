@@ -36,9 +36,7 @@ class FactorGrid:
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str) or isinstance(self.scored, str):
-            raise ValueError(
-                f"FactorGrid: names and scored are sequences of names; got {self.names!r}, {self.scored!r}"
-            )
+            raise ValueError(f"FactorGrid: give sequences of names, not a string; got {self.names!r}, {self.scored!r}")
         if not all(isinstance(size, (int, np.integer)) for size in self.sizes):
             raise ValueError(f"FactorGrid: sizes must be whole numbers; got {self.sizes}")
         names, sizes = tuple(self.names), tuple(int(size) for size in self.sizes)

@@ -55,7 +55,7 @@ def test_equality_compares_names_sizes_scored_and_weights():
         ({"names": ("a",), "sizes": (2, 3)}, "one size for each"),
         ({"names": ("a", "a"), "sizes": (2, 3)}, "distinct"),
         ({"names": ("a",), "sizes": (2.5,)}, "whole numbers"),
-        ({"names": "a", "sizes": (2,)}, "sequences of names"),
+        ({"names": "a", "sizes": (2,)}, "sequences of names, not a string"),
         ({"names": ("a",), "sizes": (0,)}, "at least one value"),
         ({"names": ("a",), "sizes": (2,), "scored": ("b",)}, "among the factors"),
         ({"names": ("a",), "sizes": (2,), "scored": ("a", "a")}, "distinct"),
