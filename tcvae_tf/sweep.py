@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tcvae_tf import provenance
 from tcvae_tf import runs as runs_module
 from tcvae_tf.runs import Run
 
@@ -113,7 +114,7 @@ def execute_all(
 
 def _workers() -> int:
     """One process for each core; a single one where a GPU is, which they would have to share."""
-    return 1 if Path("/dev/nvidia0").exists() else runs_module.cores()
+    return 1 if Path("/dev/nvidia0").exists() else provenance.cores()
 
 
 def _serial(runs: Sequence[Run], root: str | Path) -> dict[Run, str]:
@@ -137,7 +138,7 @@ def _processes(runs: Sequence[Run], root: str | Path, workers: int) -> dict[Run,
     waiting = list(runs)
     active: dict[Run, subprocess.Popen] = {}
     failed: dict[Run, str] = {}
-    threads = str(max(1, runs_module.cores() // workers))
+    threads = str(max(1, provenance.cores() // workers))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, threads)}
     with _View(runs, root) as view:

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "tcvae_tf"
 
 #: A module may import from its own room and from rooms above it.
 ROOMS = [
-    {"version", "files"},
+    {"version", "files", "provenance"},
     {"factors", "networks", "distributions"},
     {"objective"},
     {"datasets"},
@@ -28,7 +28,20 @@ ROOMS = [
 #: Leaves: what they may import, and from which room on they may be imported.
 LEAVES = {"plots": ({"files"}, 7), "results": ({"files"}, 9)}
 #: Modules that must not reach TensorFlow when they are imported.
-LIGHT = ["version", "files", "factors", "codes", "metrics", "runs", "sweep", "results", "plots", "cli", "datasets"]
+LIGHT = [
+    "version",
+    "files",
+    "provenance",
+    "factors",
+    "codes",
+    "metrics",
+    "runs",
+    "sweep",
+    "results",
+    "plots",
+    "cli",
+    "datasets",
+]
 HEAVY = {"tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "sklearn", "ray", "matplotlib"}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf import runs
+from tcvae_tf import provenance, runs
 
 SMALL = tc.Run(width=16, batch_size=64, thin=5, epochs=4, latent_dim=4)
 
@@ -267,7 +267,7 @@ def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, tmp_pa
 
     _, record = done
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "__version__", "0.0.0")
+        patch.setattr(provenance, "__version__", "0.0.0")
         patch.setattr(codes.Codes, "save", stop)
         with pytest.raises(KeyboardInterrupt):
             tc.execute(SMALL, tmp_path, verbose=0)

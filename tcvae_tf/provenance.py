@@ -1,0 +1,62 @@
+"""Provenance: what a result may depend on beside its run: data, versions, commit and device."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tcvae_tf.version import __version__
+
+
+def of(data: Any) -> dict:
+    """Source and checksum of a Dataset, versions of the packages, commit of the checkout, and the device."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    packages = (keras, np, tf, tfp)
+    versions = {"python": platform.python_version(), **{package.__name__: package.__version__ for package in packages}}
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    names = [details.get("device_name", "GPU") for details in gpus]
+    return {
+        "data": {"source": data.source, "sha256": data.sha256},
+        "versions": {"tcvae_tf": __version__, **versions},
+        "commit": _commit(),
+        "device": ", ".join(names) or f"CPU {_processor()}, threads: {_threads()}",
+    }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return found.group(1) if found else platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package is run from, marked when files differ; None when it is none."""
+    home = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", "provenance.py")
+        changed = "+changes" if tracked and git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changed if tracked else None
+    except OSError:  # no git
+        return None
