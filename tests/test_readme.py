@@ -11,6 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
 def cut(code, *replacements):
     """The example with each of these words, which must stand in it, replaced."""
     for old, new, times in replacements:
@@ -20,7 +23,7 @@ def cut(code, *replacements):
 
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    example = SNIPPETS[0]
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
     code = cut(
         example,
@@ -38,6 +41,15 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert "posY: latent" in words
     assert "β-VAE: MIG" in words
     assert 0 <= names["record"]["mig"] <= 1
+
+
+def test_the_example_of_one_s_own_data_loads(tmp_path, monkeypatch):
+    (tmp_path / "my_data.py").write_text(SNIPPETS[1], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    data = tc.load("my_data:squares")
+    assert len(data) == 48
+    assert tuple(data.grid.names) == ("size", "x", "y")
+    assert "dataset=my_data:squares" in TEXT
 
 
 def test_linked_files_exist():
