@@ -7,7 +7,6 @@ and, last, record.json: its existence means done. error.txt says why a run faile
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tcvae_tf import files, provenance
+from tcvae_tf.datasets import suggest
 
 log = logging.getLogger("tcvae_tf")
 
@@ -82,7 +82,7 @@ class Run:
             elif type(value) is not kind:
                 raise ValueError(f"Run: {field.name} must be {kind.__name__}; got {value!r}")
             if field.name in _CHOICES and value not in _CHOICES[field.name]:
-                raise ValueError(f"Run: unknown {field.name} {value!r}; {_suggest(value, _CHOICES[field.name])}")
+                raise ValueError(f"Run: unknown {field.name} {value!r}; {suggest(value, _CHOICES[field.name])}")
             if kind is float and not (math.isfinite(float(value)) and float(value) >= 0):
                 raise ValueError(f"Run: {field.name} must be finite and not negative; got {value}")
         for name in ("width", "latent_dim", "batch_size", "epochs", "thin"):
@@ -114,11 +114,6 @@ class Run:
     def step_count(self, steps_per_epoch: int) -> int:
         """Training steps in all."""
         return self.steps or self.epochs * steps_per_epoch
-
-
-def _suggest(value: Any, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(str(value), known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"choose from {', '.join(known)}"
 
 
 def read_record(run: Run, root: str | Path = "runs") -> dict | None:

@@ -289,7 +289,7 @@ def test_data_without_a_factor_to_score_are_refused_before_training(tmp_path):
 
 
 def test_a_user_s_own_data_set(tmp_path, monkeypatch):
-    (tmp_path / "my_data.py").write_text(
+    (tmp_path / "stripes_data.py").write_text(
         "import numpy as np, tcvae_tf as tc\n"
         "def stripes():\n"
         "    cells = np.stack(np.unravel_index(np.arange(16), (4, 4)), -1)\n"
@@ -298,7 +298,7 @@ def test_a_user_s_own_data_set(tmp_path, monkeypatch):
         "    return tc.datasets.from_arrays(images, cells, ('x', 'y'), name='stripes')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    run = tc.Run(dataset="my_data:stripes", method="vae", width=8, batch_size=8, steps=2)
+    run = tc.Run(dataset="stripes_data:stripes", method="vae", width=8, batch_size=8, steps=2)
     assert tc.execute(run, tmp_path / "runs", verbose=0)["mig_gaps"].keys() == {"x", "y"}
     assert (tmp_path / "runs" / run.id).is_dir()
 

@@ -6,14 +6,14 @@ import difflib
 import functools
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tcvae_tf.datasets import cache, dsprites
 from tcvae_tf.datasets.arrays import from_arrays
 from tcvae_tf.datasets.dataset import Dataset, decode
 
-__all__ = ["SOURCES", "Dataset", "decode", "from_arrays", "load"]
+__all__ = ["SOURCES", "Dataset", "decode", "from_arrays", "load", "suggest"]
 
 SOURCES = ("auto", "npz", "tfds", "generated")
 
@@ -33,17 +33,18 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
       FileNotFoundError: the asked source is not there.
     """
     if source not in SOURCES:
-        raise ValueError(f"unknown source {source!r}; {_choices(source, SOURCES)}")
+        raise ValueError(f"unknown source {source!r}; {suggest(source, SOURCES)}")
     if ":" in name:
         return _custom(name)
     if name not in _LOADERS:
-        raise ValueError(f"unknown data set {name!r}; {_choices(name, [*_LOADERS, 'module:function'])}")
+        raise ValueError(f"unknown data set {name!r}; {suggest(name, [*_LOADERS, 'module:function'])}")
     return _LOADERS[name](path, source)
 
 
-def _choices(given: str, known) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
+def suggest(given: object, known: Sequence[str]) -> str:
+    """The remedy for an unknown name: the nearest known one, and all of them."""
+    near = difflib.get_close_matches(str(given), known, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"choose from {', '.join(known)}"
 
 
 def _custom(name: str) -> Dataset:
