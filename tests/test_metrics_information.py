@@ -122,6 +122,122 @@ def test_unscored_factors_are_noise(rng):
     assert score(loc, scale).score == pytest.approx(before, abs=1e-6)
 
 
+def dense(loc, scale, labels, points=400_001):
+    """I(z; v) in nats from every density at every point of a fine grid."""
+    z = np.linspace((loc - 9 * scale).min(), (loc + 9 * scale).max(), points)
+    density = np.zeros((labels.max() + 1, points))
+    for mean, sigma, value in zip(loc, scale, labels, strict=True):
+        density[value] += np.exp(-0.5 * ((z - mean) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi)) / len(loc)
+    p = np.bincount(labels) / len(labels)
+    marginal = density.sum(axis=0)
+    ratio = np.maximum(density, 1e-300) / p[:, None] / np.maximum(marginal, 1e-300)
+    return np.sum(density * np.log(ratio)) * (z[1] - z[0])
+
+
+def test_the_score_is_within_a_hundred_thousandth_of_a_dense_quadrature(rng):
+    loc, scale = rng.normal(size=(96, 3)), rng.uniform(0.02, 1, size=(96, 3))
+    found = score(loc, scale)
+    truth = np.array([[dense(loc[:, j], scale[:, j], GRID.values(name)) for name in GRID.scored] for j in range(3)])
+    ordered = np.sort(truth, axis=0)
+    expected = np.mean((ordered[-1] - ordered[-2]) / np.log([4, 8]))
+    assert found.error_bound <= 1e-5
+    assert abs(found.score - expected) <= min(found.error_bound + 1e-9, 1e-5)
+    assert np.all(np.abs(found.mutual_information - truth) <= found.information_error + 1e-9)
+
+
+def test_scales_from_a_ten_thousandth_to_ten_meet_in_one_code(rng):
+    """Narrow and wide components in the same latent: to shift and scale a latent still changes nothing."""
+    loc = rng.normal(size=(96, 3))
+    scale = np.exp(rng.uniform(np.log(1e-4), np.log(10), size=(96, 3)))
+    scale[0], scale[1] = 1e-4, 10
+    before, after = score(loc, scale), score(3.3 * loc - 5, 3.3 * scale)
+    assert before.error_bound < 1e-5
+    assert abs(after.score - before.score) <= before.error_bound + after.error_bound
+    # z of so narrow a component tells the image; a wide one tells nothing.
+    assert 0.2 < before.normalised.max() < 0.9
+
+
+def test_a_smaller_tolerance_gives_a_smaller_bound(rng):
+    loc, scale = rng.normal(size=(96, 3)), rng.uniform(0.02, 1, size=(96, 3))
+    codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
+    coarse, fine = tc.mig(codes, tolerance=1.0), tc.mig(codes, tolerance=1e-7)
+    assert fine.error_bound <= 1e-7 < coarse.error_bound
+    assert abs(fine.score - coarse.score) <= coarse.error_bound
+
+
+def test_monte_carlo_converges_to_the_exact_information(rng):
+    loc, scale = make(rng, spread=0.6)
+    codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
+    exact, errors = tc.mig(codes), []
+    for samples in (100, 40_000):
+        found = tc.mig(codes, method="monte_carlo", samples=samples, seed=1)
+        assert np.all(np.abs(found.mutual_information - exact.mutual_information) <= 4.5 * found.information_error)
+        errors.append(found.information_error.max())
+    assert errors[1] < 0.06 * errors[0]  # √400 times smaller
+    assert found.score == pytest.approx(exact.score, abs=0.01)
+    assert found.method == "monte_carlo" and found.error_bound is None
+
+
+def test_monte_carlo_uses_the_weights_and_its_seed(rng):
+    weights = rng.dirichlet(np.ones(96))
+    weights[:7] = 0
+    grid = tc.FactorGrid(GRID.names, GRID.sizes, GRID.scored, weights / weights.sum())
+    loc, scale = make(rng, spread=0.6)
+    codes = tc.Codes(loc=loc, scale=scale, grid=grid)
+    one, again, other = (tc.mig(codes, method="monte_carlo", samples=20_000, seed=seed) for seed in (0, 0, 1))
+    assert one.score == again.score != other.score
+    difference = np.abs(one.mutual_information - tc.mig(codes).mutual_information)
+    assert np.all(difference <= 4.5 * one.information_error)
+
+
+def test_the_runner_up_of_dead_latents_is_a_maximum_over_noise(rng):
+    """Monte Carlo MIG of one live and many dead latents is below the exact one, on the average over seeds."""
+    loc, scale = make(rng, latents=8)
+    codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
+    estimates = [tc.mig(codes, method="monte_carlo", samples=200, seed=seed).score for seed in range(10)]
+    assert np.mean(estimates) < tc.mig(codes).score - 0.01
+
+
+def test_the_histogram_scores_every_factor_and_reports_its_ceiling():
+    """A perfect code of 32 equidistant values reaches 0.902 with 20 bins, and never more than ln 20 / ln 32."""
+    grid = tc.FactorGrid(("noise", "x"), (3, 32), scored=("x",))
+    loc = np.stack([grid.values("x"), grid.values("noise")], axis=1).astype(float)
+    codes = tc.Codes(loc=loc, scale=np.full(loc.shape, 0.1), grid=grid)
+    found = tc.mig(codes, method="histogram", samples=None)
+    assert found.factors == ("noise", "x")
+    # 32 equidistant values in 20 bins: 8 bins with one value and 12 with two.
+    binned = -(8 / 32) * np.log(1 / 32) - (24 / 32) * np.log(2 / 32)
+    assert found.gaps[1] * np.log(32) == pytest.approx(binned)
+    assert found.gaps[1] < np.log(20) / np.log(32)
+    assert found.ceiling == pytest.approx((1 + np.log(20) / np.log(32)) / 2)
+    assert found.gaps[0] == pytest.approx(1)
+    assert tc.mig(codes, method="histogram", samples=None, bins=32).gaps[1] == pytest.approx(1)
+
+
+def test_the_ceiling_on_dsprites_is_that_of_twenty_bins():
+    from tcvae_tf.datasets import dsprites
+
+    grid = dsprites.GRID
+    codes = tc.Codes(loc=np.zeros((len(grid), 1)), scale=np.ones((len(grid), 1)), grid=grid)
+    assert tc.mig(codes, method="histogram", samples=None).ceiling == pytest.approx(0.908, abs=5e-4)
+
+
+def test_the_histogram_of_sampled_images_comes_near_that_of_all(rng):
+    loc, scale = make(rng)
+    codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
+    all_images = tc.mig(codes, method="histogram", samples=None).score
+    assert tc.mig(codes, method="histogram", seed=3).score == pytest.approx(all_images, abs=0.03)
+
+
+def test_a_progress_bar_is_drawn_when_asked_for(rng, capsys):
+    loc, scale = make(rng)
+    codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
+    tc.mig(codes, method="monte_carlo", samples=50, verbose=1)
+    assert "Monte Carlo MIG" in capsys.readouterr().err
+    tc.mig(codes, method="monte_carlo", samples=50)
+    assert capsys.readouterr().err == ""
+
+
 def test_bad_calls_are_refused(rng):
     loc, scale = make(rng)
     codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
@@ -129,6 +245,10 @@ def test_bad_calls_are_refused(rng):
         tc.mig(loc)
     with pytest.raises(ValueError, match="unknown method 'histogramm'"):
         tc.mig(codes, method="histogramm")
+    with pytest.raises(ValueError, match="bins and samples must be 2 or more"):
+        tc.mig(codes, method="monte_carlo", samples=None)
+    with pytest.raises(ValueError, match="bins and samples must be 2 or more"):
+        tc.mig(codes, method="histogram", bins=1)
     with pytest.raises(ValueError, match="two values or more"):
         score(loc[:1], scale[:1], tc.FactorGrid(("a",), (1,)))
     with pytest.raises(ValueError, match="normal posteriors"):
