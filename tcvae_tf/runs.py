@@ -24,6 +24,10 @@ log = logging.getLogger("tcvae_tf")
 #: Raised by hand when the same fields would give other bits. It is part of every id.
 RECIPE = 1
 
+#: Raised by hand when records gain measures or take them in another way. Older records are measured again from the kept
+#: codes, without training.
+MEASURES = 2
+
 METHODS = ("vae", "beta_vae", "beta_tcvae")
 NETWORKS = ("mlp",)
 _CHOICES = {
@@ -126,7 +130,8 @@ def read_record(run: Run, root: str | Path = "runs") -> dict | None:
     except ValueError:
         log.warning("%s cannot be read; the run is measured again", path)
         return None
-    return record if isinstance(record, dict) and _is_of(record, run) else None
+    usable = isinstance(record, dict) and _is_of(record, run) and record.get("measures") == MEASURES
+    return record if usable else None
 
 
 def _is_of(header: dict, run: Run) -> bool:
@@ -178,32 +183,35 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto") ->
 
 
 def _train_and_measure(run: Run, home: Path, verbose: str | int) -> dict:
-    from tcvae_tf import codes, datasets
+    from tcvae_tf import codes, datasets, metrics
 
     data = datasets.load(run.dataset).thin(run.thin)
     if not data.grid.scored:
         raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin")
     header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data)}
-    _drop_foreign_checkpoint(home, run, header)
+    _drop_foreign_work(home, run, header)
     files.write_json(home / "run.json", header)
-    vae = _train(run, home, data, verbose)
-    encoded = codes.encode(vae, data, verbose=verbose)
-    encoded.save(home / "codes.npz")
-    return {**header, **_measure(encoded), "steps": int(vae.step.value), "seconds": _seconds(home)}
+    kept = home / "codes.npz"  # written when training was done
+    if not kept.exists():
+        codes.encode(_train(run, home, data, verbose), data, verbose=verbose).save(kept)
+    measured = metrics.summary(codes.Codes.load(kept), verbose=verbose)
+    steps = run.step_count(data.steps_per_epoch(run.batch_size))
+    return {**header, "measures": MEASURES, **measured, "steps": steps, "seconds": _seconds(home)}
 
 
-def _drop_foreign_checkpoint(home: Path, run: Run, header: dict) -> None:
-    """Starts over where a checkpoint was made from other data, by other versions, or with other threads."""
+def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
+    """Starts over where a checkpoint or codes were made from other data, by other versions, or with other threads."""
     try:
         before = json.loads((home / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = {}
     same = all(before.get(part) == header[part] for part in ("data", "versions", "device"))
     checkpoint = home / "checkpoint" / "latest.keras"
-    if checkpoint.exists() and not (_is_of(before, run) and same):
+    work = [path for path in (checkpoint, home / "codes.npz") if path.exists()]
+    if work and not (_is_of(before, run) and same):
         log.warning("%s was begun with other data, versions or device; starting over", run.id)
-        checkpoint.unlink()
-        (home / "history.csv").unlink(missing_ok=True)
+        for path in (*work, home / "history.csv"):
+            path.unlink(missing_ok=True)
 
 
 def _model(run: Run, data: Any) -> Any:
@@ -245,33 +253,6 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int) -> Any:
             verbose=verbose,
         )
     return vae
-
-
-def _measure(encoded: Any) -> dict:
-    """Every measure of the codes, for the record; None stands for one that this version does not compute."""
-    import numpy as np
-
-    from tcvae_tf import metrics
-
-    p = encoded.grid.probabilities
-    loc, variance = encoded.loc.astype(np.float64), encoded.scale.astype(np.float64) ** 2
-    # KL(N(μ, σ²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − log σ²), and −E_q(z_j) log p(z_j) = ½ log 2π + ½ E(μ² + σ²).
-    kl = float(p @ (0.5 * (loc**2 + variance - 1 - np.log(variance))).sum(axis=1))
-    cross_entropy = 0.5 * np.log(2 * np.pi) + 0.5 * p @ (loc**2 + variance)
-    gap = metrics.mig(encoded)
-    reconstruction = float(p @ encoded.log_px.astype(np.float64))
-    return {
-        "mig": gap.score,
-        "mig_error_bound": gap.error_bound,
-        "mig_gaps": dict(zip(gap.factors, gap.gaps.tolist(), strict=True)),
-        "elbo": reconstruction - kl,
-        "reconstruction": reconstruction,
-        "kl": kl,
-        "mutual_information": None,
-        "total_correlation": None,
-        "dimension_kl": (cross_entropy - gap.latent_entropies).tolist(),
-        "factor_vae_score": None,
-    }
 
 
 def _seconds(home: Path) -> float:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,8 +123,21 @@ def test_the_measures_are_those_of_the_saved_codes(done):
     assert record["mig"] == tc.mig(codes).score
     kl = 0.5 * (codes.loc**2 + codes.scale**2 - 1 - 2 * np.log(codes.scale)).sum(axis=1).mean()
     assert record["elbo"] == pytest.approx(codes.log_px.mean() - kl, rel=1e-5)
-    # Σ_j KL(q(z_j) ‖ p) ≤ E KL(q(z|x) ‖ p): the difference is I + TC.
-    assert 0 <= sum(record["dimension_kl"]) <= record["kl"]
+    parts = tc.elbo_decomposition(codes)
+    assert record["mutual_information"] == parts.mutual_information
+    assert record["total_correlation"] == parts.total_correlation
+    assert record["factor_vae_score"] == tc.factor_vae_score(codes).score
+    assert None not in record.values()
+
+
+def test_a_record_with_fewer_measures_is_measured_again_without_training(done, tmp_path, monkeypatch):
+    root, record = done
+    shutil.copytree(root / SMALL.id, tmp_path / SMALL.id)
+    old = {name: value for name, value in record.items() if name not in ("measures", "total_correlation")}
+    (tmp_path / SMALL.id / "record.json").write_text(json.dumps(old))
+    assert runs.read_record(SMALL, tmp_path) is None
+    monkeypatch.setattr(runs, "_train", None)
+    assert tc.execute(SMALL, tmp_path, verbose=0) == record
 
 
 def test_a_finished_run_returns_at_once(done, monkeypatch):

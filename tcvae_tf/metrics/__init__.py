@@ -12,6 +12,7 @@ from tcvae_tf.metrics.predictive import (
     modularity_explicitness,
     sap,
 )
+from tcvae_tf.metrics.summary import summary
 from tcvae_tf.metrics.unsupervised import (
     ActiveUnits,
     GaussianTotalCorrelation,
@@ -41,4 +42,5 @@ __all__ = [
     "mig",
     "modularity_explicitness",
     "sap",
+    "summary",
 ]

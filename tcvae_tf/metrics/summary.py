@@ -1,0 +1,44 @@
+"""The measures that every record has, from codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tcvae_tf.codes import Codes
+from tcvae_tf.metrics.decomposition import elbo_decomposition
+from tcvae_tf.metrics.information import mig
+from tcvae_tf.metrics.unsupervised import active_units, gaussian_total_correlation
+from tcvae_tf.metrics.votes import factor_vae_score
+
+
+def summary(codes: Codes, samples: int = 10_000, seed: int = 0, verbose: str | int = "auto") -> dict[str, Any]:
+    """The main measures as a dict that JSON can hold: exact MIG, the ELBO and its parts in nats, FactorVAE score.
+
+    `elbo` and `reconstruction` are None where the codes have no log p(x|z). `mig_histogram` is disentanglement_lib's
+    number, not to be mixed with `mig`. `information_error` is the standard error of mutual_information and
+    total_correlation, which share their sampled part.
+
+    Args:
+      codes: posteriors of the whole data set, normal.
+      samples: of the joint entropy.
+      seed: of the joint entropy, the histogram and the votes.
+      verbose: 0 for no progress bar, 1 for one, "auto" for one where there is a terminal and more than a moment's work.
+    """
+    gap = mig(codes)
+    parts = elbo_decomposition(codes, samples, seed, verbose)
+    return {
+        "mig": gap.score,
+        "mig_error_bound": gap.error_bound,
+        "mig_gaps": dict(zip(gap.factors, gap.gaps.tolist(), strict=True)),
+        "mig_histogram": mig(codes, "histogram", seed=seed).score,
+        "elbo": parts.elbo,
+        "reconstruction": parts.reconstruction,
+        "kl": parts.kl,
+        "mutual_information": parts.mutual_information,
+        "total_correlation": parts.total_correlation,
+        "information_error": parts.standard_error,
+        "dimension_kl": parts.dimension_kl.tolist(),
+        "gaussian_total_correlation": gaussian_total_correlation(codes).of_samples,
+        "factor_vae_score": factor_vae_score(codes, seed).score,
+        "active_units": active_units(codes).score,
+    }
