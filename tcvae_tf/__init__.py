@@ -48,6 +48,7 @@ _MODULES = (
     "plots",
     "results",
     "runs",
+    "scoring",
     "sweep",
 )
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from absl import flags
 
+from tcvae_tf import files, scoring
 from tcvae_tf.runs import Run
 from tcvae_tf.version import __version__
 
 _USAGE = """tcvae: β-TCVAE and its baselines, trained and measured.
 
   tcvae train [--FIELD=VALUE ...]   train one run, measure it and print its record as JSON
+  tcvae score FILE --grid=...       measure the posteriors of any model, from an npz or npy file
   tcvae data                        generate or check the images of a data set and say where they come from
   tcvae COMMAND --help              what COMMAND takes
   tcvae --version
@@ -24,11 +26,27 @@ _USAGE = """tcvae: β-TCVAE and its baselines, trained and measured.
 Examples:
   tcvae train --method=beta_tcvae --beta=6 --width=256 --batch_size=512 --epochs=10 --seed=3
   tcvae train --thin=3 --width=64 --batch_size=128 --steps=100        a trial of half a minute
+  tcvae score runs/dsprites-vae-mlp1200-b1-s0-123456/codes.npz
+  tcvae score posteriors.npz --grid=shape=3,scale=6,orientation=40,posX=32,posY=32 --scored=scale,orientation,posX,posY
   tcvae data --source=npz --path=dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz
 
 A run that was cut off goes on where it stopped when the same command is given again.
 The figures of the paper: python -m reproduce --help, in a checkout of the repository.
 """
+
+_HELP = {
+    "score": """FILE is one of
+  an npz that names its arrays: loc (mean, mu) and scale (sigma, std), variance, logvar or log_sigma, each [N, D] or
+    with the sizes of the grid for N; log_px [N], log p(x|z) of one sample an image, if the ELBO is to be known;
+    weights [N], p(n), if images are not equally likely
+  an npy [2, N, D], means and scales, or two npy files [N, D]; --spread says what the second is
+  the codes.npz of a run of this package, which needs no --grid
+The N rows stand in the grid's order: the last factor varies fastest.
+
+From PyTorch: np.savez("posteriors.npz", mean=mu.numpy(), logvar=logvar.numpy())
+
+""",
+}
 
 
 def _train_flags() -> flags.FlagValues:
@@ -46,6 +64,18 @@ def _data_flags() -> flags.FlagValues:
     flags.DEFINE_string("dataset", "dsprites", "a known name (dsprites), or module:function", flag_values=values)
     flags.DEFINE_string("source", "auto", "auto, npz, tfds or generated", flag_values=values)
     flags.DEFINE_string("path", None, "the official npz file, or the TFDS data directory", flag_values=values)
+    return values
+
+
+def _score_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("grid", None, "the factors, slowest first: shape=3,scale=6,...", flag_values=values)
+    flags.DEFINE_list("scored", None, "factors that the MIG scores (default: all)", flag_values=values)
+    flags.DEFINE_string("spread", None, "of npy: scale (default), variance, logvar, log_sigma", flag_values=values)
+    flags.DEFINE_list("measures", None, f"any of {', '.join(scoring.MEASURES)}", flag_values=values)
+    flags.DEFINE_boolean("all", False, "all measures but Monte Carlo MIG; some take minutes", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "of whatever is sampled", flag_values=values)
+    flags.DEFINE_string("json", None, "write all details to this file; - prints them instead", flag_values=values)
     return values
 
 
@@ -69,7 +99,32 @@ def _data(values: flags.FlagValues) -> None:
     print(f"{data.name}: {len(data)} images {data.image_shape} = {factors}; source {data.source}; sha256 {data.sha256}")
 
 
-_COMMANDS = {"train": (_train_flags, _train), "data": (_data_flags, _data)}
+def _score(values: flags.FlagValues, paths: Sequence[str]) -> None:
+    grid, scored, spread = values.grid, values.scored, values.spread
+    codes = scoring.read(paths, grid, scored, spread)
+    names = values.measures or scoring.QUICK
+    if values["all"].value:
+        names = [name for name in scoring.MEASURES if name != "mig_monte_carlo"]
+
+    def announce(title: str) -> None:
+        if sys.stderr.isatty():
+            print(f"measuring: {title}", file=sys.stderr)
+
+    found = scoring.measure(codes, names, values.seed, announce)
+    if values.json != "-":
+        print(scoring.table(found), end="")
+    if values.json == "-":
+        print(json.dumps(scoring.as_json(found), indent=2))
+    elif values.json:
+        files.write_json(values.json, scoring.as_json(found))
+
+
+#: Each command: its flags, what it does, and what it takes besides flags.
+_COMMANDS: dict[str, tuple[Any, Any, str]] = {
+    "train": (_train_flags, _train, ""),
+    "score": (_score_flags, _score, "FILE [FILE]"),
+    "data": (_data_flags, _data, ""),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,26 +143,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = ", ".join(_COMMANDS)
         print(f"tcvae: unknown command {words[0]!r}; there are {known}; see tcvae --help", file=sys.stderr)
         return 2
-    define, command = _COMMANDS[words[0]]
+    define, command, takes = _COMMANDS[words[0]]
     values = define()
     if {"--help", "-h"} & set(words):
-        print(f"tcvae {words[0]} [--FIELD=VALUE ...]\n")
+        print(" ".join(f"tcvae {words[0]} {takes} [--FIELD=VALUE ...]".split()) + "\n")
+        print(_HELP.get(words[0], ""), end="")
         for name in values:
             print(f"  --{name}={values[name].default}".ljust(34) + values[name].help)
         return 0
     try:
         rest = values([f"tcvae {words[0]}", *words[1:]])[1:]
-        if rest:
+        if rest and not takes:
             raise flags.Error(f"{rest[0]!r} is no flag; write --name=value")
     except flags.Error as error:
         print(f"tcvae {words[0]}: {error}; see tcvae {words[0]} --help", file=sys.stderr)
         return 2
     try:
-        command(values)
+        command(values, rest) if takes else command(values)
     except KeyboardInterrupt:
-        print("tcvae: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("tcvae: stopped; the same command goes on where it was", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, LookupError, OSError, RuntimeError, ArithmeticError) as error:
+    except (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
         print(f"tcvae {words[0]}: {' '.join(str(error).split())[:400]}", file=sys.stderr)
         return 1
     return 0

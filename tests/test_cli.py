@@ -30,7 +30,7 @@ def test_every_field_of_a_run_is_a_flag_with_its_default_and_meaning(capsys):
     ("words", "code", "message"),
     [
         ([], 2, ""),
-        (["trian"], 2, "unknown command 'trian'; there are train, data"),
+        (["trian"], 2, "unknown command 'trian'; there are train, score, data"),
         (["train", "--epocs=3"], 2, "Did you mean: epochs"),
         (["train", "--epochs=many"], 2, "epochs"),
         (["train", "beta=4"], 2, "write --name=value"),

@@ -22,7 +22,7 @@ ROOMS = [
     {"export", "callbacks"},
     {"runs"},
     {"sweep"},
-    {"explore"},
+    {"scoring", "explore"},
     {"cli"},
 ]
 #: Leaves: what they may import, and from which room on they may be imported.
@@ -40,6 +40,7 @@ LIGHT = [
     "results",
     "plots",
     "cli",
+    "scoring",
     "datasets",
 ]
 HEAVY = {"tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "sklearn", "ray", "matplotlib"}
