@@ -1,15 +1,17 @@
-"""Keras callbacks: a checkpoint that survives kill −9, and progress that another process can read."""
+"""Keras callbacks: a checkpoint that survives kill −9, progress that another process can read, live measures."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from pathlib import Path
 
 import keras
 
-from tcvae_tf import files
+from tcvae_tf import codes, files, metrics
+from tcvae_tf.datasets import Dataset
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -93,3 +95,54 @@ class Progress(keras.callbacks.Callback):
         if now - self._last >= self.interval:
             self._last = now
             files.write_json(self.path, {"step": int(self.model.step.value), "steps": self.steps})
+
+
+class Measures(keras.callbacks.Callback):
+    """Exact MIG and the ELBO decomposition over the whole data set, during training.
+
+    Encodes the data after every `every`-th epoch and after the last one, and adds to the epoch's logs `data_mig`,
+    `data_elbo`, `data_reconstruction`, `data_mutual_information`, `data_total_correlation` and `data_dimension_kl`
+    (summed over the latents), in nats where they are no scores; NaN after the other epochs. So they are in the history,
+    and callbacks that come later in the list see them: TensorBoard, CSVLogger, EarlyStopping(monitor="data_mig"). The
+    running means of the loss's terms, which Keras logs without `data_`, are minibatch estimates and no nats to report.
+
+    Training is not disturbed: a model that was measured ends with the same bits as one that was not.
+
+    Args:
+      data: the images to measure on: the whole data set, or a part of its grid that is quicker to encode, such as
+        data.thin(2) or data.select({"shape": [0], "orientation": range(0, 40, 4)}).
+      every: epochs from one measurement to the next.
+      samples: for the joint entropy; see `tc.elbo_decomposition`.
+      seed: of the samples.
+
+    Raises:
+      ValueError: every or samples out of range.
+    """
+
+    def __init__(self, data: Dataset, every: int = 1, samples: int = 2000, seed: int = 0) -> None:
+        super().__init__()
+        if every < 1 or samples < 2:
+            raise ValueError(f"Measures: every must be 1 or more and samples 2 or more; got {every} and {samples}")
+        self.data, self.every, self.samples, self.seed = data, every, samples, seed
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
+        found = self._measure() if last or (epoch + 1) % self.every == 0 else dict.fromkeys(self._NAMES, math.nan)
+        if logs is not None:
+            logs.update({f"data_{name}": value for name, value in found.items()})
+
+    _NAMES = ("mig", "elbo", "reconstruction", "mutual_information", "total_correlation", "dimension_kl")
+
+    def _measure(self) -> dict[str, float]:
+        encoded = codes.encode(self.model, self.data, verbose=0)
+        parts = metrics.elbo_decomposition(encoded, self.samples, self.seed, verbose=0)
+        assert parts.elbo is not None and parts.reconstruction is not None  # encode gives log p(x|z)
+        values = (
+            metrics.mig(encoded).score,
+            parts.elbo,
+            parts.reconstruction,
+            parts.mutual_information,
+            parts.total_correlation,
+            float(parts.dimension_kl.sum()),
+        )
+        return dict(zip(self._NAMES, values, strict=True))

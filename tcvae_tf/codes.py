@@ -105,19 +105,12 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     import keras
     import tensorflow as tf
 
-    from tcvae_tf.datasets import decode
     from tcvae_tf.models import ENCODE
 
     vae = getattr(vae, "vae", vae)
     if tuple(data.image_shape) != tuple(vae.image_shape):
         raise ValueError(f"the model takes images {vae.image_shape}, {data.name} has {data.image_shape}")
     n, batch_size = len(data.grid), min(batch_size, len(data.grid))
-
-    @tf.function(jit_compile=not tf.distribute.has_strategy())
-    def step(batch, index):
-        images = decode(batch, vae.image_shape)
-        loc, scale, _, log_px = vae.elbo_sample(images, vae.noise_seed(ENCODE, index))
-        return loc, scale, log_px
 
     starts = range(0, n, batch_size)
     show = len(starts) > 20 if verbose == "auto" else bool(verbose)
@@ -128,7 +121,8 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
         rows = np.arange(start, start + batch_size) % n
         batch = tf.constant(data.storage[start : start + batch_size] if rows[-1] >= start else data.storage[rows])
         stop = min(start + batch_size, n)
-        for array, part in zip((loc, scale, log_px), step(batch, tf.constant(index)), strict=True):
+        found = vae.encode_batch(batch, vae.noise_seed(ENCODE, tf.constant(index)))
+        for array, part in zip((loc, scale, log_px), found, strict=True):
             array[start:stop] = part.numpy()[: stop - start]
         progress.add(stop - start)
     return Codes(loc=loc, scale=scale, grid=data.grid, log_px=log_px, posterior=vae.posterior_family)

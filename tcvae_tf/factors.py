@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,16 +115,31 @@ class FactorGrid:
         return float(-np.sum(p * np.log(p)))
 
     def thin(self, step: int) -> tuple[FactorGrid, np.ndarray]:
-        """Every `step`-th value of each factor: the smaller grid and the flat indices of its cells in this one.
-
-        A factor that keeps a single value is no longer scored.
-        """
+        """Every `step`-th value of each factor; otherwise as `select`."""
         if step < 1:
             raise ValueError(f"thin must be 1 or more; got {step}")
-        kept = np.ix_(*(np.arange(0, size, step) for size in self.sizes))
+        return self.select({name: range(0, size, step) for name, size in zip(self.names, self.sizes, strict=True)})
+
+    def select(self, values: Mapping[str, Sequence[int]]) -> tuple[FactorGrid, np.ndarray]:
+        """Some values of some factors, by index: the smaller grid and the flat indices of its cells in this one.
+
+        A factor that keeps a single value is no longer scored. Weights are divided by what is left of them.
+
+        Raises:
+          ValueError: an unknown factor, no value, a doubled one or one out of range, or nothing that can occur.
+        """
+        for name, chosen in values.items():
+            size = self.sizes[self.axis(name)]
+            if not len(chosen) or len(set(chosen)) < len(chosen) or not all(0 <= value < size for value in chosen):
+                raise ValueError(f"FactorGrid: {name} needs distinct values from 0 to {size - 1}; got {list(chosen)}")
+        kept = np.ix_(
+            *(np.asarray(values.get(name, range(size))) for name, size in zip(self.names, self.sizes, strict=True))
+        )
         indices = np.ravel_multi_index(kept, self.sizes)
         weights = None if self.weights is None else self.weights[indices.reshape(-1)]
         if weights is not None:
+            if weights.sum() == 0:
+                raise ValueError("FactorGrid: no cell of the selection can occur: its weights are zero")
             weights = weights / weights.sum()
         scored = [name for name in self.scored or () if indices.shape[self.axis(name)] > 1]
         return FactorGrid(self.names, indices.shape, scored, weights), indices.reshape(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -127,6 +128,17 @@ class VAE(keras.Model):
         posterior = self.encode(images, training)
         z = posterior.sample(seed=seed)
         return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
+
+    @functools.cached_property
+    def encode_batch(self) -> Any:
+        """loc and scale [B, D] and one sample of log p(x|z) [B] of a stored batch: compiled once for each shape."""
+
+        @tf.function(jit_compile=not tf.distribute.has_strategy())
+        def encode_batch(batch: tf.Tensor, seed: tf.Tensor):
+            loc, scale, _, log_px = self.elbo_sample(decode(batch, self.image_shape), seed)
+            return loc, scale, log_px
+
+        return encode_batch
 
     def _loss(self, data: Any, seed: tf.Tensor, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The minibatch loss and its terms, each a batch mean in nats."""

@@ -43,6 +43,35 @@ def test_thinning_keeps_every_kth_value_of_each_factor():
     assert GRID.to_values(indices).tolist() == [[0, 0, 0], [0, 0, 2], [0, 2, 0], [0, 2, 2]]
 
 
+def test_select_keeps_some_values_and_weighs_what_is_left():
+    part, indices = GRID.select({"c": [1, 3], "a": [0]})
+    assert part.sizes == (1, 3, 2) and part.scored == ("c",)
+    assert indices.tolist() == [1, 3, 5, 7, 9, 11]
+    weights = np.arange(24) / 276
+    weighted, _ = tc.FactorGrid(GRID.names, GRID.sizes, weights=weights).select({"c": [1, 3], "a": [0]})
+    assert weighted.weights == pytest.approx(np.array([1, 3, 5, 7, 9, 11]) / 36)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"d": [0]}, "no factor 'd'"),
+        ({"a": []}, "a needs distinct values"),
+        ({"a": [0, 0]}, "distinct"),
+        ({"a": [2]}, "from 0 to 1"),
+    ],
+)
+def test_bad_selections_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        GRID.select(values)
+
+
+def test_a_selection_that_cannot_occur_is_refused():
+    grid = tc.FactorGrid(("a", "b"), (2, 2), weights=[0.5, 0.5, 0, 0])
+    with pytest.raises(ValueError, match="no cell of the selection can occur"):
+        grid.select({"a": [1]})
+
+
 def test_equality_compares_names_sizes_scored_and_weights():
     assert tc.FactorGrid(("a", "b", "c"), (2, 3, 4), ("a", "c")) == GRID
     assert tc.FactorGrid(("a", "b", "c"), (2, 3, 4)) != GRID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,6 +123,12 @@ class Dataset:
             return self
         grid, indices = self.grid.thin(step)
         return Dataset(self.storage[indices], grid, self.image_shape, f"{self.name}-thin{step}", self.source)
+
+    def select(self, values: Mapping[str, Sequence[int]]) -> Dataset:
+        """The part of the grid with these value indices of the named factors, as in `FactorGrid.select`."""
+        grid, indices = self.grid.select(values)
+        name = "-".join([self.name, *(f"{factor}{len(chosen)}" for factor, chosen in values.items())])
+        return Dataset(self.storage[indices], grid, self.image_shape, name, self.source)
 
 
 def decode(batch: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:

@@ -1,0 +1,83 @@
+"""Measures during training. The checkpoint and the progress file are tested with the runs that they serve."""
+
+import csv
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tcvae_tf as tc
+
+
+def make(data):
+    encoder, decoder = tc.networks.mlp(data.image_shape, latent_dim=3, width=16, seed=0)
+    vae = tc.VAE(encoder, decoder, tc.Objective(beta=2.0), dataset_size=len(data), seed=0)
+    vae.compile(keras.optimizers.Adam(1e-2), jit_compile=False)  # compiling would take most of the time
+    return vae
+
+
+def fit(vae, data, *callbacks, epochs=3):
+    return vae.fit(data.batches(36, seed=0), epochs=epochs, verbose=0, callbacks=list(callbacks)).history
+
+
+def test_the_last_measures_are_those_of_the_trained_model(squares):
+    vae = make(squares)
+    history = fit(vae, squares, tc.callbacks.Measures(squares, samples=500))
+    codes = tc.encode(vae, squares)
+    parts = tc.elbo_decomposition(codes, samples=500)
+    assert history["data_mig"][-1] == tc.mig(codes).score
+    assert history["data_elbo"][-1] == parts.elbo
+    assert history["data_total_correlation"][-1] == parts.total_correlation
+    assert history["data_dimension_kl"][-1] == pytest.approx(parts.dimension_kl.sum())
+    assert history["data_elbo"][-1] > history["data_elbo"][0]
+    terms = ("mutual_information", "total_correlation", "dimension_kl")
+    whole = history["data_reconstruction"][0] - sum(history[f"data_{term}"][0] for term in terms)
+    assert history["data_elbo"][0] == pytest.approx(whole)
+
+
+def test_measuring_does_not_disturb_training(squares):
+    measured, plain = make(squares), make(squares)
+    history = fit(measured, squares, tc.callbacks.Measures(squares, samples=10))
+    assert history["loss"] == fit(plain, squares)["loss"]
+    for a, b in zip(measured.get_weights(), plain.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_every_second_epoch_and_the_last_one(squares):
+    history = fit(make(squares), squares, tc.callbacks.Measures(squares, every=2, samples=10), epochs=5)
+    assert [math.isnan(value) for value in history["data_mig"]] == [True, False, True, False, False]
+
+
+def test_a_part_of_the_grid_can_be_measured(squares):
+    vae = make(squares)
+    part = squares.select({"size": [0, 2], "x": range(0, 6, 2)})
+    assert part.grid.sizes == (2, 3, 6)
+    assert np.array_equal(part.images([0, 35]), squares.images([0, 2 * 36 + 4 * 6 + 5]))
+    history = fit(vae, squares, tc.callbacks.Measures(part, samples=10), epochs=1)
+    assert history["data_mig"][-1] == tc.mig(tc.encode(vae, part)).score
+
+
+def test_later_callbacks_see_the_measures(squares, tmp_path):
+    stop = keras.callbacks.EarlyStopping(monitor="data_mig", mode="max", patience=1, min_delta=2.0)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = fit(make(squares), squares, tc.callbacks.Measures(squares, samples=10), log, stop, epochs=9)
+    assert len(history["loss"]) == 2  # no MIG ever grows by 2
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [float(row["data_mig"]) for row in rows] == history["data_mig"]
+
+
+def test_tensorboard_shows_the_measures(squares, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = keras.callbacks.TensorBoard(tmp_path, write_graph=False)
+    history = fit(make(squares), squares, tc.callbacks.Measures(squares, samples=10), board)
+    events = accumulator.EventAccumulator(str(tmp_path / "train"), {"tensors": 0})
+    events.Reload()
+    found = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("epoch_data_mig")]
+    assert found == pytest.approx(history["data_mig"], rel=1e-6)
+
+
+def test_numbers_out_of_range_are_refused(squares):
+    with pytest.raises(ValueError, match="every must be 1 or more"):
+        tc.callbacks.Measures(squares, every=0)
