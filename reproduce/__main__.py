@@ -12,10 +12,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from reproduce import fig3_mig_distribution, report
+from reproduce import benchmark, fig3_mig_distribution, report, table1_measures
 from tcvae_tf import datasets, results, sweep
 
+#: Figures of runs, and what is computed without any.
 SCRIPTS = {"fig3": fig3_mig_distribution}
+COMPUTED = {"table1": table1_measures}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,11 +28,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"presets:\n{presets}\n\nexamples:\n"
         "  python -m reproduce fig3                      figure 3 with the preset quick\n"
         "  python -m reproduce fig3 --preset=paper       with the paper's settings\n"
+        "  python -m reproduce table1                    what the measures respond to: four minutes, no training\n"
+        "  python -m reproduce benchmark                 what the measures cost: three minutes\n"
         "  python -m reproduce all --draw                only redraws, from results/records.csv\n\n"
         "Whatever stops it, the same command goes on where it was.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("figure", choices=[*SCRIPTS, "all"], help="which figure")
+    parser.add_argument("figure", choices=[*SCRIPTS, *COMPUTED, "benchmark", "all"], help="which figure")
     parser.add_argument("--preset", default="quick", choices=list(sweep.PRESETS), help="settings (default: quick)")
     parser.add_argument("--root", default="runs", type=Path, help="directory of all runs (default: runs)")
     parser.add_argument("--out", type=Path, help="directory of records, tables and figures (default: results)")
@@ -49,26 +53,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("matplotlib") is None:
         print("reproduce: needs matplotlib to draw; pip install -e '.[reproduce]'", file=sys.stderr)
         return 1
-    scripts = SCRIPTS if options.figure == "all" else {options.figure: SCRIPTS[options.figure]}
+    chosen = [*SCRIPTS, *COMPUTED] if options.figure == "all" else [options.figure]
     # Numbers that mean nothing stay away from those that do.
     out = options.out or (options.root / "smoke-results" if options.preset == "smoke" else Path("results"))
     code = 0
     if not options.draw:
         try:
-            code = _train(scripts, options, out)
+            scripts = {name: script for name, script in SCRIPTS.items() if name in chosen}
+            code = _train(scripts, options, out) if scripts else 0
+            _compute({name: script for name, script in COMPUTED.items() if name in chosen}, options, out)
+            if options.figure == "benchmark":
+                print(benchmark.run(out))
+                return 0
         except KeyboardInterrupt:
-            print("\nstopped; the same command goes on from the last checkpoint of each run", file=sys.stderr)
+            print("\nstopped; the same command goes on where it was", file=sys.stderr)
             return 130
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError, RuntimeError) as error:
             print(f"reproduce: {error}", file=sys.stderr)
             return 1
-    tables = report.write(SCRIPTS, out)
+    benchmark.write(out)
+    tables = report.write(SCRIPTS, COMPUTED, out)
     if not tables:
-        print(f"no records in {out / 'records.csv'}; run without --draw first", file=sys.stderr)
+        print(f"no records in {out}; run without --draw first", file=sys.stderr)
         return code or 1
     print("\n".join(tables))
-    print(f"written: {out / 'RESULTS.md'}, {out / 'records.csv'}, {out / 'figures'}")
+    print(f"written: {out / 'RESULTS.md'}, {out / 'figures'}")
     return code
+
+
+def _compute(scripts: dict, options: argparse.Namespace, out: Path) -> None:
+    """Writes the rows of what needs no runs; the preset smoke takes fewer points of each curve and one seed."""
+    for script in scripts.values():
+        print(f"{script.TITLE} ...", flush=True)
+        rows = script.compute((0.0, 0.5, 1.0), (0,)) if options.preset == "smoke" else script.compute()
+        results.write_rows(out / script.FILE, rows)
 
 
 def _train(scripts: dict, options: argparse.Namespace, out: Path) -> int:

@@ -14,16 +14,20 @@ PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.csv"
 
 _HEAD = """# Results
 
-Generated from `records.csv` and `paper.csv` by `make figures`; not edited by hand.
+Generated from `records.csv`, `measures.csv` and `paper.csv` by `make figures`; not edited by hand.
 
 MIG is exact: computed from the posteriors of all images of the data set, nothing sampled. Published values carry the
 mark of their source: **S**, quoted from a source that was read. Here that source is another paper's repository, which
-cites the values; that they are the medians of figure 3 is our inference. A claim that fails is printed as failed.
+cites the values; that they are the medians of figure 3 is our inference. **M** is from memory of the paper, as we
+recall it. A claim that fails is printed as failed.
 """
 
 
-def write(scripts: dict[str, ModuleType], out: Path) -> list[str]:
-    """Draws every figure that has records in `out`/records.csv, writes RESULTS.md and returns its tables as text."""
+def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: Path) -> list[str]:
+    """Draws every figure that has records in `out`, writes RESULTS.md and returns its tables as text.
+
+    `scripts` draw from runs, in records.csv; `computed` need none and have a file of rows each.
+    """
     rows, paper = results.read_rows(out / "records.csv"), results.read_rows(PAPER)
     sections, shown = [_HEAD], []
     for preset in reversed(PRESETS.values()):
@@ -35,7 +39,7 @@ def write(scripts: dict[str, ModuleType], out: Path) -> list[str]:
             picture = f"{name}-{preset.name}"
             caption = f"preset {preset.name}: {len(found)} of {len(wanted)} runs"
             plots.save(script.draw(found, paper, caption), out / "figures" / f"{picture}.png")
-            table, claims = script.tabulate(found, paper), _claims(script, found, paper, name, preset)
+            table, claims = script.tabulate(found, paper), _claims(script, found, paper, _command(name, preset))
             if "failed" in claims:
                 claims += "\n" + script.explain(found)
             shown.append(f"{script.TITLE}, {caption}\n\n{table}\n{claims}")
@@ -43,13 +47,25 @@ def write(scripts: dict[str, ModuleType], out: Path) -> list[str]:
                 f"## {script.TITLE} (preset {preset.name})\n\n![{script.TITLE}](figures/{picture}.png)\n\n{table}\n"
                 f"{claims}\n{_circumstances(found, len(wanted), preset)}"
             )
+    for name, script in computed.items():
+        found = results.read_rows(out / script.FILE)
+        if found:
+            caption = f"{len({line['seed'] for line in found})} seeds, medians and every seed"
+            plots.save(script.draw(found, paper, caption), out / "figures" / f"{name}.png")
+            body = f"{script.tabulate(found, paper)}\n{_claims(script, found, paper, f'`python -m reproduce {name}`')}"
+            body += "\n" + script.explain(found)
+            shown.append(f"{script.TITLE}\n\n{body}")
+            sections.append(f"## {script.TITLE}\n\n![{script.TITLE}](figures/{name}.png)\n\n{body}")
     if shown:
         files.write_text(out / "RESULTS.md", "\n".join(sections))
     return shown
 
 
-def _claims(script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], name: str, preset: Preset) -> str:
-    command = f"`make reproduce PRESET={preset.name}`" if name == "fig3" else f"`python -m reproduce {name}`"
+def _command(name: str, preset: Preset) -> str:
+    return f"`make reproduce PRESET={preset.name}`" if name == "fig3" else f"`python -m reproduce {name}`"
+
+
+def _claims(script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], command: str) -> str:
     lines = [[claim.text, claim.paper, claim.ours, claim.verdict, command] for claim in script.check(rows, paper)]
     return results.table(["claim", "paper (mark)", "ours", "holds?", "command"], lines)
 

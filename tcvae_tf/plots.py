@@ -78,6 +78,43 @@ def _box(axes, column: int, sample: np.ndarray, colour: str) -> None:
     axes.plot(column + shift, sample, "o", color=colour, markersize=4, alpha=0.9)
 
 
+#: Colours and marks of the curves of `responses`.
+_CURVES = (("k", "o"), *zip((*COLOURS, "#999999", "#8B5A2B"), "sD^v<>Px", strict=True))
+
+
+def responses(levels: Sequence[float], curves: Mapping[str, Mapping[str, np.ndarray]], caption: str = "") -> Figure:
+    """What measures respond to: a panel for each change, a curve of medians for each measure, every seed a dot.
+
+    Args:
+      levels: of the changes, 0 … 1.
+      curves: for each change, by its axis label, the scores of each measure, [levels, seeds]; the first measure is
+        drawn strongest.
+      caption: printed below.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+        panels = figure.subplots(2, -(-len(curves) // 2), sharey=True)
+        for axes, (change, measures) in zip(panels.flat, curves.items(), strict=True):
+            for place, (label, scores) in enumerate(measures.items()):
+                colour, mark = _CURVES[place % len(_CURVES)]
+                look = {"color": colour, "marker": mark, "linewidth": 1.1 if place else 2.2}
+                axes.plot(levels, np.median(scores, axis=1), markersize=4, label=label, **look)
+                axes.plot(levels, scores, ".", color=colour, markersize=2, alpha=0.6)
+            axes.set_xlabel(change)
+            axes.set_ylim(-0.03, 1.03)
+            axes.grid(axis="y", color="0.9")
+            axes.set_axisbelow(True)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("score")
+        figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside right center")
+        if caption:
+            figure.supxlabel(caption, fontsize=6, color="0.35")
+        return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Writes a figure as PNG and, beside it, as SVG, without a date, so that the same figure gives the same bytes."""
     import matplotlib

@@ -27,7 +27,7 @@ def of(data: Any) -> dict:
         "data": {"source": data.source, "sha256": data.sha256},
         "versions": {"tcvae_tf": __version__, **versions},
         "commit": _commit(),
-        "device": ", ".join(names) or f"CPU {_processor()}, threads: {_threads()}",
+        "device": ", ".join(names) or f"CPU {processor()}, threads: {_threads()}",
     }
 
 
@@ -40,7 +40,8 @@ def _threads() -> int:
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     return found.group(1) if found else platform.machine()

@@ -59,13 +59,18 @@ def _merge(path: Path, records: Iterable[dict]) -> list[Row]:
     rows = {line["id"]: line for line in read_rows(path)}
     rows.update({record["id"]: row(record) for record in records})
     ordered = [rows[key] for key in sorted(rows)]
-    columns = list(dict.fromkeys(name for line in ordered for name in line))
+    write_rows(path, ordered)
+    return ordered
+
+
+def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
+    """Writes rows as CSV, whole or not at all; a column that a row has not is empty."""
+    columns = list(dict.fromkeys(name for line in rows for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows(ordered)
+    writer.writerows(rows)
     files.write_text(path, text.getvalue())
-    return ordered
 
 
 def values(rows: Iterable[Row], quantity: str, **where: str) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     results.merge(tmp_path / "records.csv", records("quick"))
     written = []
     for _ in range(2):
-        shown = report.write(reproduce.SCRIPTS, tmp_path)
+        shown = report.write(reproduce.SCRIPTS, reproduce.COMPUTED, tmp_path)
         written.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
     assert written[0] == written[1]
     assert set(written[0]) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
@@ -70,7 +70,7 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
 
 def test_presets_stay_apart_and_missing_runs_are_counted(tmp_path):
     results.merge(tmp_path / "records.csv", [*records("quick"), *records("cpu")[:4]])
-    report.write(reproduce.SCRIPTS, tmp_path)
+    report.write(reproduce.SCRIPTS, reproduce.COMPUTED, tmp_path)
     text = (tmp_path / "RESULTS.md").read_text()
     assert text.index("(preset cpu)") < text.index("(preset quick)")
     assert "Runs: 4 of 15" in text
@@ -80,8 +80,9 @@ def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp
     home = report.PAPER.parent
     if not (home / "records.csv").exists():
         pytest.skip("no records are committed yet")
-    shutil.copy(home / "records.csv", tmp_path)
-    report.write(reproduce.SCRIPTS, tmp_path)
+    for name in ("records.csv", "measures.csv"):
+        shutil.copy(home / name, tmp_path)
+    report.write(reproduce.SCRIPTS, reproduce.COMPUTED, tmp_path)
     assert (tmp_path / "RESULTS.md").read_text() == (home / "RESULTS.md").read_text()
     for drawn in (tmp_path / "figures").iterdir():
         committed = home / "figures" / drawn.name
