@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tcvae_tf.metrics import lattice
 from tcvae_tf.metrics.entropy import Mixture
 
 #: Where the oracle cuts the line around every component, in its σ.
@@ -46,23 +47,25 @@ def quadrature(loc, scale, labels, count, weights):
     ],
 )
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("order", [6, 10])
-def test_entropies_equal_the_quadrature_within_the_stated_bound(rng, count, low, high, weighted, order):
+@pytest.mark.parametrize("order", [6, 10, None])  # None: few components, summed as they are
+def test_entropies_equal_the_quadrature_within_the_stated_bound(rng, monkeypatch, count, low, high, weighted, order):
+    monkeypatch.setattr(lattice, "_FEW", 0 if order else 15_000)
     loc = rng.normal(size=count)
     scale = np.exp(rng.uniform(np.log(low), np.log(high), count))
     scale[: min(2, count)] = [low, high][:count]
     labels = np.arange(count) % 4
     weights = rng.dirichlet(np.ones(count)) if weighted else np.full(count, 1 / count)
     marginal, conditional = quadrature(loc, scale, labels, 4, weights)
-    found = Mixture(loc, scale, weights if weighted else None, order).entropies(labels, 4)
+    found = Mixture(loc, scale, weights if weighted else None, order or 6).entropies(labels, 4)
     slack = 1e-10  # of the oracle and of rounding
     assert abs(found.marginal - marginal) <= found.marginal_error + slack
     assert np.all(np.abs(found.conditional - conditional) <= found.conditional_error + slack)
-    assert max(found.marginal_error, found.conditional_error.max()) < {6: 1e-3, 10: 3e-6}[order]
+    assert max(found.marginal_error, found.conditional_error.max()) < {6: 1e-3, 10: 3e-6, None: 1e-6}[order]
     assert found.marginal == pytest.approx(marginal, abs=1e-5)
 
 
-def test_every_four_orders_more_gain_a_factor_of_ten_or_more(rng):
+def test_every_four_orders_more_gain_a_factor_of_ten_or_more(rng, monkeypatch):
+    monkeypatch.setattr(lattice, "_FEW", 0)
     loc, scale, labels = rng.normal(size=60), np.exp(rng.uniform(-6, 0, 60)), np.zeros(60, int)
     truth, _ = quadrature(loc, scale, labels, 1, np.full(60, 1 / 60))
     found = [Mixture(loc, scale, order=order).entropies(labels, 1) for order in (2, 6, 10, 14)]
@@ -75,7 +78,7 @@ def test_narrow_components_far_apart_cost_no_more_than_near_ones(rng):
     """A lattice lies only where components are: 50 of them with σ = 1e-4 over a range of 200."""
     loc, scale = rng.uniform(-100, 100, 50), np.full(50, 1e-4)
     mixture = Mixture(loc, scale)
-    assert sum(patch.lattice.size for patch in mixture._patches) < 50 * 1000
+    assert sum(region.lattice.size for region in mixture._regions) < 50 * 1000
     truth = np.log(50) + 0.5 * np.log(2 * np.pi * np.e * 1e-8)
     assert mixture.entropies(np.zeros(50, int), 1).marginal == pytest.approx(truth, abs=1e-9)
 
@@ -93,9 +96,11 @@ def test_far_components_add_the_entropy_of_the_choice():
     assert found.conditional == pytest.approx(np.full(4, normal), abs=1e-8)
 
 
-def test_blocks_of_values_change_nothing(rng, monkeypatch):
+@pytest.mark.parametrize("few", [0, 15_000])
+def test_blocks_of_values_change_nothing(rng, monkeypatch, few):
     from tcvae_tf.metrics import entropy
 
+    monkeypatch.setattr(lattice, "_FEW", few)
     loc, scale, labels = rng.normal(size=300), rng.uniform(0.1, 1, 300), rng.integers(0, 9, 300)
     whole = Mixture(loc, scale).entropies(labels, 9)
     monkeypatch.setattr(entropy, "_BLOCK_BYTES", 1)
@@ -104,10 +109,12 @@ def test_blocks_of_values_change_nothing(rng, monkeypatch):
     assert blocked.marginal == pytest.approx(whole.marginal, abs=1e-12)
 
 
-def test_blocks_of_values_keep_components_of_another_octave_apart(rng, monkeypatch):
+@pytest.mark.parametrize("few", [0, 15_000])
+def test_blocks_of_values_keep_components_of_another_octave_apart(rng, monkeypatch, few):
     """Narrow components that all have the first label must not be counted again in later blocks."""
     from tcvae_tf.metrics import entropy
 
+    monkeypatch.setattr(lattice, "_FEW", few)
     loc, labels = rng.normal(size=90), np.arange(90) % 9
     scale = np.where(labels == 0, 0.05, 1.0)
     whole = Mixture(loc, scale).entropies(labels, 9)
@@ -118,8 +125,6 @@ def test_blocks_of_values_keep_components_of_another_octave_apart(rng, monkeypat
 
 
 def test_narrow_components_that_fill_too_long_a_line_are_refused(rng, monkeypatch):
-    from tcvae_tf.metrics import lattice
-
     monkeypatch.setattr(lattice, "_LARGEST", 4096)
     with pytest.raises(ValueError, match=r"scale 0\.001 is too small beside means that fill 9"):
         Mixture(np.linspace(0, 9, 3000), np.full(3000, 0.001))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tcvae_tf.metrics.lattice import LEVELS, POSITIONS, Lattice, Patch
+from tcvae_tf.metrics.lattice import LEVELS, POSITIONS, Few, Lattice, Many, components
 
 #: Bytes that one block of lattices may take.
 _BLOCK_BYTES = 2**27
@@ -47,75 +47,87 @@ class Mixture:
     def __init__(self, loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | None = None, order: int = 6) -> None:
         loc, scale = np.asarray(loc, np.float64), np.asarray(scale, np.float64)
         self.weights = np.full(len(loc), 1 / len(loc)) if weights is None else np.asarray(weights, np.float64)
-        least, loc = scale.min(), loc - loc.min()
-        octave = np.rint(np.log2(scale / least) * LEVELS).astype(np.int64) // LEVELS
-        self._patches: list[Patch] = []  # finest first
-        self._parents: list[int] = []  # the patch of the next octave around each
-        finer: list[Patch] = []
-        for k in range(int(octave.max()) + 1):
-            inside = np.flatnonzero(octave == k)
-            spacing = least * 2.0**k / POSITIONS
-            lattices = Lattice.covering(loc[inside], spacing, [patch.lattice for patch in finer])
-            starts = np.array([lattice.first for lattice in lattices]) * spacing
-            home = np.searchsorted(starts, loc[inside], side="right") - 1
-            self._parents += [
-                len(self._patches) + next(i for i, lattice in enumerate(lattices) if lattice.contains(patch.lattice))
-                for patch in finer
-            ]
-            finer = []
-            for i, lattice in enumerate(lattices):
-                own = inside[home == i] if len(lattices) > 1 else inside
-                chosen = slice(None) if len(own) == len(loc) else own
-                finer.append(Patch(lattice, chosen, loc[chosen], scale[chosen], self.weights[chosen], order))
-            self._patches += finer
-        self._parents += [-1] * len(finer)
-        children: list[list[Lattice]] = [[] for _ in self._patches]
-        for patch, parent in zip(self._patches, self._parents, strict=True):
-            if parent >= 0:
-                children[parent].append(patch.lattice)
-        self._quadrature = [
-            patch.lattice.quadrature(within) for patch, within in zip(self._patches, children, strict=True)
-        ]
+        self._regions = _regions(loc - loc.min(), scale, self.weights, order)
 
     def entropies(self, labels: np.ndarray, count: int) -> MixtureEntropies:
         """H(z) and H(z|v) for labels v in 0 … count − 1, [N]."""
         mass = np.bincount(labels, self.weights, count)
-        totals = [np.zeros((2, patch.lattice.size)) for patch in self._patches]
+        totals = [np.zeros((2, region.lattice.size)) for region in self._regions]
         sums = np.zeros((3, count + 1))  # conditionals, then the marginal
-        block = max(1, int(_BLOCK_BYTES / sum(patch.bytes_per_value for patch in self._patches)))
+        block = max(1, int(_BLOCK_BYTES / sum(region.components.bytes_per_value for region in self._regions)))
         for start in range(0, count, block):
             values = np.arange(start, min(start + block, count))
             present = values[mass[values] > 0]
             for place, densities in self._densities(labels, values):
                 totals[place] += densities.sum(axis=1)
-                sums[:, present] += self._integrals(place, *densities[:, present - start] / mass[present, None])
-        for place, total in enumerate(totals):
-            sums[:, count] += self._integrals(place, *total)
+                conditional = densities[:, present - start] / mass[present, None]
+                sums[:, present] += self._regions[place].integrals(*conditional)
+        for region, total in zip(self._regions, totals, strict=True):
+            sums[:, count] += region.integrals(*total)
         entropy, coarse, series = sums
         error = series + np.abs(coarse - entropy)
         return MixtureEntropies(float(entropy[count]), entropy[:count], float(error[count]), error[:count])
 
     def _densities(self, labels: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """p(v)·q(z|v) for a run of values, and the part of it that is of the series' last order, [2, n_v, size], on the
-        lattice of each patch, widest first. Narrower components are left out: they do not reach where it counts."""
+        """The place of each region, widest first, and p(v)·q(z|v) on its lattice for a run of values beside the part of
+        it that is of the series' last order, [2, n_v, size]. Narrower components are left out: they do not reach where
+        it counts."""
         found: dict[int, np.ndarray] = {}
-        for place in reversed(range(len(self._patches))):
-            patch, parent = self._patches[place], self._parents[place]
-            found[place] = patch.densities(labels, values)
-            if parent >= 0:
-                found[place] += self._patches[parent].lattice.refine(found[parent], patch.lattice)
+        for place, region in reversed(list(enumerate(self._regions))):
+            found[place] = region.components.densities(labels, values)
+            if region.parent is not None:
+                found[place] += self._regions[region.parent].lattice.refine(found[region.parent], region.lattice)
             yield place, found[place]
 
-    def _integrals(self, place: int, density: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """What one lattice adds to −∫ q log q, to the same from every second point, and to the error of the series.
+
+@dataclasses.dataclass
+class _Region:
+    """A lattice with the components of one octave of σ that reach it."""
+
+    components: Few | Many
+    quadrature: np.ndarray  # weights of the lattice's points in an integral over the line
+    parent: int | None = None  # place of the wider octave's region around it
+
+    @property
+    def lattice(self) -> Lattice:
+        return self.components.lattice
+
+    def integrals(self, density: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """What this region adds to −∫ q log q, to the same from every second point, and to the error of the series.
 
         What the series leaves out is taken to be smaller than its last order, r(z), and so to move the entropy by less
         than ∫ |r| |1 + log q|; what the rule leaves out, to be smaller than what every second point changes. Both
         converge fast, so the bound is wide in practice; it is tested against quadrature, not proven.
         """
-        weights = self._quadrature[place]
         q = np.maximum(density, 1e-300)
         log_q = np.log(q)
         integrand = q * log_q
-        coarse = integrand[..., ::2] @ (2 * weights[::2])
-        return np.stack([-(integrand @ weights), -coarse, np.abs(last * (1 + log_q)) @ weights])
+        coarse = integrand[..., ::2] @ (2 * self.quadrature[::2])
+        return np.stack([-(integrand @ self.quadrature), -coarse, np.abs(last * (1 + log_q)) @ self.quadrature])
+
+
+def _regions(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray, order: int) -> list[_Region]:
+    """Regions that together cover the line wherever components reach, the narrowest octave first."""
+    least = scale.min()
+    octave = np.rint(np.log2(scale / least) * LEVELS).astype(np.int64) // LEVELS
+    regions: list[_Region] = []
+    finer: list[_Region] = []
+    for k in range(int(octave.max()) + 1):
+        inside = np.flatnonzero(octave == k)
+        spacing = least * 2.0**k / POSITIONS
+        lattices = Lattice.covering(loc[inside], spacing, [region.lattice for region in finer])
+        firsts = [lattice.first for lattice in lattices]
+        home = np.searchsorted(firsts, loc[inside] / spacing, side="right") - 1
+        within: list[list[Lattice]] = [[] for _ in lattices]
+        for region in finer:
+            i = int(np.searchsorted(firsts, region.lattice.first // 2, side="right")) - 1
+            region.parent = len(regions) + i
+            within[i].append(region.lattice)
+        finer = []
+        for i, lattice in enumerate(lattices):
+            own = inside[home == i] if len(lattices) > 1 else inside
+            chosen = slice(None) if len(own) == len(loc) else own
+            parts = components(lattice, chosen, loc[chosen], scale[chosen], weights[chosen], order)
+            finer.append(_Region(parts, lattice.quadrature(within[i])))
+        regions += finer
+    return regions

@@ -6,7 +6,8 @@ d = μ − m and δ = σ² − s²,
 
     exp(−iωd − ½δω²) = Σ_p c_p(d, δ) (−iω)^p / p!,    c_0 = 1,  c_{p+1} = d·c_p + p·δ·c_{p−1}.
 
-So a node needs only the sums of c_0 … c_P over its components. Each octave of σ has lattices of its own, spaced by a
+So a node needs only the sums of c_0 … c_P over its components. Where components are few, their densities are summed as
+they are. Each octave of σ has lattices of its own, spaced by a
 quarter of its narrowest width, wherever its components reach; the next coarser octave's reach around them.
 """
 
@@ -22,12 +23,16 @@ import numpy as np
 LEVELS = 8
 #: Positions are spaced by the narrowest width of the octave over this.
 POSITIONS = 4
+#: The spectrum of a normal ends at this frequency times its σ; beyond, it is less than 1e-16.
+_BAND = 8.6
 #: Components reach this many σ; beyond, a normal holds less than 1e-15.
 _REACH = math.ceil(8.5 * 2.1 * POSITIONS)
 #: Lattices end within so many nodes, by a step with this standard deviation.
 _JOIN, _STEP = 64, 4.0
 #: Weights that interpolate midway between the two middle ones of 14 equidistant nodes.
 _MIDPOINT = [math.prod((6.5 - b) / (a - b) for b in range(14) if b != a) for a in range(14)]
+#: So many components, and so many for each node, are summed one by one sooner than by a series.
+_FEW, _FEW_A_NODE = 15_000, 8
 #: The largest lattice: means may be spread without a gap over four million σ.
 _LARGEST = 2**24
 
@@ -65,10 +70,6 @@ class Lattice:
             )
         return lattices
 
-    def contains(self, finer: Lattice) -> bool:
-        """Whether a lattice of the next finer octave lies in this one."""
-        return self.first <= finer.first // 2 < self.first + self.size
-
     def refine(self, values: np.ndarray, finer: Lattice) -> np.ndarray:
         """Values of smooth functions here → on a lattice of the next finer octave, along the last axis."""
         start, half = finer.first // 2 - self.first, finer.size // 2
@@ -99,8 +100,54 @@ class Lattice:
         return share
 
 
-class Patch:
-    """Components whose σ lies in one octave, on the lattice that they reach.
+def components(lattice: Lattice, inside, loc, scale, weights, order: int) -> Few | Many:
+    """The components of one octave that lie on a lattice, in the quicker of two ways: as `Few` or as `Many`."""
+    if len(loc) <= min(_FEW, _FEW_A_NODE * lattice.size):
+        return Few(lattice, np.arange(len(loc)) if isinstance(inside, slice) else inside, loc, scale, weights)
+    return Many(lattice, inside, loc, scale, weights, order)
+
+
+def _fast_length(size: int) -> int:
+    """The next even number of nodes with a quick Fourier transform."""
+    power = 1 << max(3, size.bit_length() - 3)
+    return next(m * power for m in (1, 2, 3, 4, 5, 6, 8) if m * power >= size)
+
+
+class Few:
+    """Few components whose σ lies in one octave, on the lattice that they reach: each density at each point.
+
+    Args:
+      lattice: where.
+      inside: which of the mixture's components these are.
+      loc, scale, weights: theirs, [n].
+    """
+
+    def __init__(self, lattice: Lattice, inside: np.ndarray, loc, scale, weights) -> None:
+        self.lattice, self._inside = lattice, inside
+        node = np.rint(loc / lattice.spacing).astype(np.int64)[:, None] + np.arange(-_REACH, _REACH + 1)
+        z = (node * lattice.spacing - loc[:, None]) / scale[:, None]
+        self._node = node - lattice.first
+        self._density = np.exp(-0.5 * z**2) * (weights / (scale * math.sqrt(2 * math.pi)))[:, None]
+
+    @property
+    def bytes_per_value(self) -> int:
+        """Memory of one label value in `densities`."""
+        return 32 * self.lattice.size
+
+    def densities(self, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """p(v)·q(z|v) for a run of label values, and zero for what is left out; [2, n_v, size]."""
+        found = np.zeros((2, len(values), self.lattice.size))
+        label = labels[self._inside]
+        chosen = np.flatnonzero((label >= values[0]) & (label <= values[-1]))
+        if len(chosen):
+            place = (label[chosen] - values[0])[:, None] * self.lattice.size + self._node[chosen]
+            sums = np.bincount(place.ravel(), self._density[chosen].ravel(), found[0].size)
+            found[0] = sums.reshape(found.shape[1:])
+        return found
+
+
+class Many:
+    """Many components whose σ lies in one octave, on the lattice that they reach: the series, in the Fourier domain.
 
     Args:
       lattice: where.
@@ -111,22 +158,20 @@ class Patch:
 
     def __init__(self, lattice: Lattice, inside, loc, scale, weights, order: int) -> None:
         self.lattice, self._inside, self._order = lattice, inside, order
+        self._period = _fast_length(lattice.size)
         width = lattice.spacing * POSITIONS
         level = np.rint(np.log2(scale / width) * LEVELS).astype(np.int64)
         self._widths = width * 2.0 ** (np.arange(LEVELS) / LEVELS)
         node = np.rint(loc / lattice.spacing)
         self._cell = level * self._period + (node.astype(np.int64) - lattice.first)
         d = loc - node * lattice.spacing
-        delta = scale**2 - self._widths[level] ** 2
+        delta = scale**2 - (self._widths**2)[level]
         self._moments = [weights, d * weights]
         for p in range(1, order):
-            self._moments.append(d * self._moments[p] + p * delta * self._moments[p - 1])
-
-    @property
-    def _period(self) -> int:
-        """The next even number of nodes with a quick Fourier transform."""
-        power = 1 << max(3, self.lattice.size.bit_length() - 3)
-        return next(m * power for m in (1, 2, 3, 4, 5, 6, 8) if m * power >= self.lattice.size)
+            moment = delta * self._moments[p - 1]
+            moment *= p
+            moment += d * self._moments[p]
+            self._moments.append(moment)
 
     @property
     def bytes_per_value(self) -> int:
@@ -144,13 +189,14 @@ class Patch:
             return np.zeros((2, len(values), self.lattice.size))
         shape = (len(values), LEVELS, self._period)
         omega = 2 * np.pi / (self._period * self.lattice.spacing) * np.arange(self._period // 2 + 1)
+        omega = omega[omega * self._widths[0] < _BAND]
         kernels = np.exp(-0.5 * (self._widths[:, None] * omega) ** 2)  # [levels, ω]
         place = (label - values[0]) * (LEVELS * self._period) + self._cell[chosen]
         spectrum = np.zeros((2, len(values), len(omega)), np.complex128)
         factor: np.ndarray = np.ones(len(omega), np.complex128)
         for p, moment in enumerate(self._moments):
             sums = np.bincount(place, moment[chosen], math.prod(shape)).reshape(shape)
-            part = np.einsum("vlw,lw->vw", np.fft.rfft(sums, axis=-1), kernels)
+            part = np.einsum("vlw,lw->vw", np.fft.rfft(sums, axis=-1)[..., : len(omega)], kernels)
             spectrum[int(p == self._order)] += part * factor
             factor = factor * (-1j * omega) / (p + 1)
         spectrum[0] += spectrum[1]
