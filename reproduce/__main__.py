@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m reproduce fig3                      figure 3 with the preset quick\n"
         "  python -m reproduce fig3 --preset=paper       with the paper's settings\n"
         "  python -m reproduce table1                    what the measures respond to: four minutes, no training\n"
-        "  python -m reproduce benchmark                 what the measures cost: three minutes\n"
+        "  python -m reproduce benchmark                 what the measures cost: seven minutes\n"
         "  python -m reproduce all --draw                only redraws, from results/records.csv\n\n"
         "Whatever stops it, the same command goes on where it was.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

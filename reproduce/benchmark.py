@@ -31,13 +31,15 @@ TITLE = "Benchmark of the measures"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One measurement: which measure, on how many images and latents, with how many samples, how often."""
+    """One measurement: which measure, on how many images and latents, with how many samples, how often, and whether the
+    codes are like a trained model's or have σ of any size from 1e-4 to 10."""
 
     measure: str
     images: int
     latents: int = 10
     samples: int = 0
     repeats: int = 3
+    scales: str = "trained"
 
 
 #: Part of the dSprites grid for each number of images.
@@ -51,18 +53,24 @@ WHOLE = max(GRIDS)
 LINES = (
     *(Line("mig", images) for images in GRIDS),
     *(Line("mig", WHOLE, latents) for latents in (5, 20)),
+    Line("mig", WHOLE, 2, repeats=1, scales="1e-4 to 10"),
     *(Line("elbo_decomposition", images, samples=10_000, repeats=1 if images == WHOLE else 3) for images in GRIDS),
     *(Line("elbo_decomposition", WHOLE, latents, samples=2_000, repeats=1) for latents in (5, 10, 20)),
     Line("elbo_decomposition", WHOLE, samples=500),
     *(Line("mig_monte_carlo", 30_720, samples=samples, repeats=1) for samples in (500, 2_000)),
+    Line("mig_monte_carlo", WHOLE, samples=100, repeats=1),
     Line("mig_histogram", WHOLE, samples=10_000),
     Line("factor_vae_score", WHOLE),
+    *(Line(name, WHOLE, repeats=1) for name in ("beta_vae_score", "dci", "sap", "modularity_explicitness")),
+    Line("infomec", WHOLE),
+    Line("gaussian_total_correlation", WHOLE),
+    Line("active_units", WHOLE),
 )
 #: The promises: measure, samples, seconds, and gigabytes beyond the codes, on all of dSprites with ten latents.
 TARGETS = (("mig", 0, 1.5, 1.0), ("elbo_decomposition", 10_000, 40.0, 1.5))
 
 
-def synthetic_codes(grid: FactorGrid, latents: int, seed: int = 0) -> Codes:
+def synthetic_codes(grid: FactorGrid, latents: int, scales: str = "trained", seed: int = 0) -> Codes:
     """Codes like a trained model's: every second latent follows a factor with σ of 0.02 to 0.3, the others are dead."""
     rng = np.random.default_rng(seed)
     n = len(grid)
@@ -73,6 +81,8 @@ def synthetic_codes(grid: FactorGrid, latents: int, seed: int = 0) -> Codes:
         values = grid.values(several[-1 - place % len(several)])
         loc[:, j] += 1.7 * (values - values.mean()) / values.std()
         scale[:, j] = 0.07 * np.exp(0.4 * rng.standard_normal(n, np.float32))
+    if scales != "trained":
+        scale = np.exp(rng.uniform(np.log(1e-4), np.log(10), (n, latents)))
     return Codes(loc=loc, scale=scale, grid=grid)
 
 
@@ -114,7 +124,7 @@ def measure(line: Line) -> Row:
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "codes.npz"
-        synthetic_codes(grid, line.latents).save(path)
+        synthetic_codes(grid, line.latents, line.scales).save(path)
         receive, send = context.Pipe(duplex=False)
         process = context.Process(target=_measure, args=(line, str(path), send))
         process.start()
@@ -169,6 +179,7 @@ def write(out: Path) -> str:
 
 
 def _find(rows: Sequence[Row], **where: object) -> list[Row]:
+    where = {"scales": "trained", **where}
     return [row for row in rows if all(row[name] == str(value) for name, value in where.items())]
 
 
@@ -184,9 +195,9 @@ def _targets(rows: Sequence[Row]) -> str:
 
 
 def _lines(rows: Sequence[Row]) -> str:
-    columns = ("measure", "images", "latents", "samples", "repeats", "seconds", "gigabytes", "error")
+    columns = ("measure", "scales", "images", "latents", "samples", "repeats", "seconds", "gigabytes", "error")
     lines = [[row[name] if row[name] != "0" else "" for name in columns] for row in rows]
-    return results.table(["measure", "N", "D", "S", "repeats", "seconds", "GB", "error"], lines)
+    return results.table(["measure", "σ", "N", "D", "S", "repeats", "seconds", "GB", "error"], lines)
 
 
 def _growth(rows: Sequence[Row]) -> str:

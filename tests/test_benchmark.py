@@ -22,7 +22,13 @@ def test_synthetic_codes_have_live_and_dead_latents():
 
 
 def made_up(line, seconds):
-    row = {"measure": line.measure, "images": line.images, "latents": line.latents, "samples": line.samples}
+    row = {
+        "measure": line.measure,
+        "images": line.images,
+        "latents": line.latents,
+        "samples": line.samples,
+        "scales": line.scales,
+    }
     numbers = {"repeats": 1, "seconds": seconds, "gigabytes": 0.5, "error": "1e-06", "machine": "a machine"}
     return {name: str(value) for name, value in (row | numbers).items()}
 
