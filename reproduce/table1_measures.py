@@ -63,8 +63,13 @@ MEASURES: dict[str, tuple[str, Callable[..., Any], dict[str, Any], list[dict[str
         {"train": 3000, "evaluate": 2000},
         [{"batch_size": 4}, {"batch_size": 16}, {"batch_size": 256}],
     ),
-    "dci": ("DCI disentanglement", metrics.dci, {"train": 500, "test": 100}, [{"train": 200}, {"train": 2000}]),
-    "sap": ("SAP", metrics.sap, {}, [{"train": 1000}, {"continuous": True}]),
+    "dci": (
+        "DCI disentanglement",
+        metrics.dci,
+        {"train": 500, "test": 100, "verbose": 0},
+        [{"train": 200}, {"train": 2000}],
+    ),
+    "sap": ("SAP", metrics.sap, {"verbose": 0}, [{"train": 1000}, {"continuous": True}]),
     "modularity": (
         "modularity",
         metrics.modularity_explicitness,

@@ -140,6 +140,12 @@ def test_the_standard_error_is_that_of_repeated_seeds(rng):
     assert tc.elbo_decomposition(codes, samples=200, seed=0).mutual_information == found[0].mutual_information
 
 
+def test_scales_below_what_float64_can_weigh_are_refused():
+    loc, scale = np.arange(192.0).reshape(96, 2), np.full((96, 2), [1.0, 1e-7])
+    with pytest.raises(ValueError, match="scale 1e-07 of latent 1 is too small beside means spread over 190"):
+        tc.elbo_decomposition(tc.Codes(loc=loc, scale=scale, grid=GRID), samples=10)
+
+
 def test_bad_calls_are_refused(rng):
     codes = tc.Codes(loc=np.zeros((96, 2)), scale=np.ones((96, 2)), grid=GRID)
     with pytest.raises(TypeError, match="elbo_decomposition takes codes"):

@@ -130,6 +130,13 @@ def test_narrow_components_that_fill_too_long_a_line_are_refused(rng, monkeypatc
         Mixture(np.linspace(0, 9, 3000), np.full(3000, 0.001))
 
 
+def test_scales_below_what_float64_can_place_are_refused():
+    with pytest.raises(ValueError, match="scale 1e-20 is too small beside means spread over 3 for float64"):
+        Mixture(np.array([0.0, 3.0]), np.full(2, 1e-20))
+    far = Mixture(np.array([1e6, 1e6 + 1]), np.full(2, 1e-4)).entropies(np.arange(2), 2)
+    assert far.marginal == pytest.approx(np.log(2) + 0.5 * np.log(2 * np.pi * np.e * 1e-8), abs=1e-9)
+
+
 def test_values_that_do_not_occur_have_no_entropy(rng):
     found = Mixture(rng.normal(size=10), np.ones(10)).entropies(np.full(10, 2), 4)
     assert found.conditional[[0, 1, 3]].tolist() == [0, 0, 0]

@@ -109,7 +109,7 @@ def mig(
         raise ValueError("MIG: scored factors need two values or more that occur; choose others")
     ceiling, errors = 1.0, None
     if method == "exact":
-        information, errors, latents = _exact(codes, factors, entropies, tolerance)
+        information, errors, latents = _exact(codes, factors, entropies, tolerance, verbose)
     elif method == "monte_carlo":
         information, errors, latents = _monte_carlo(codes, factors, int(samples or 0), seed, verbose)
     else:
@@ -123,7 +123,7 @@ def mig(
 
 
 def _exact(
-    codes: Codes, factors: tuple[str, ...], entropies: np.ndarray, tolerance: float
+    codes: Codes, factors: tuple[str, ...], entropies: np.ndarray, tolerance: float, verbose: str | int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """I(z_j; v_k) and a bound on the error of each, [D, K], and H(z_j), [D], in nats."""
     grid = codes.grid
@@ -141,12 +141,18 @@ def _exact(
             information[j, k] = max(found.marginal - p @ found.conditional, 0)
             errors[j, k] = found.marginal_error + p @ found.conditional_error
             latent_entropies[j] = found.marginal
+        advance(1)
 
-    with ThreadPoolExecutor(min(provenance.cores(), _THREADS)) as pool:
-        for order in _ORDERS:
+    long = codes.loc.size > 2e7
+    for order in _ORDERS:
+        title = f"exact MIG, series of order {order}"
+        with (
+            sampling.progress(codes.latent_dim, title, verbose, long) as advance,
+            ThreadPoolExecutor(min(provenance.cores(), _THREADS)) as pool,
+        ):
             list(pool.map(measure, range(codes.latent_dim), [order] * codes.latent_dim))
-            if _bound(information, errors, entropies) <= tolerance:
-                break
+        if _bound(information, errors, entropies) <= tolerance:
+            break
     return information, errors, latent_entropies
 
 

@@ -33,6 +33,8 @@ _JOIN, _STEP = 64, 4.0
 _MIDPOINT = [math.prod((6.5 - b) / (a - b) for b in range(14) if b != a) for a in range(14)]
 #: So many components, and so many for each node, are summed one by one sooner than by a series.
 _FEW, _FEW_A_NODE = 15_000, 8
+#: Nodes from one end to the other: more would leave a mean less than three digits between them.
+_FARTHEST = 2.0**43
 #: The largest lattice: means may be spread without a gap over four million σ.
 _LARGEST = 2**24
 
@@ -52,6 +54,11 @@ class Lattice:
         Raises:
           ValueError: one would have more than 16 million nodes.
         """
+        if np.ptp(loc, axis=0) > _FARTHEST * spacing if len(loc) else False:
+            raise ValueError(
+                f"scale {spacing * POSITIONS:.2g} is too small beside means spread over {np.ptp(loc):.3g} for float64; "
+                "bound the smallest scale"
+            )
         nodes = np.sort(np.rint(loc / spacing)).astype(np.int64)
         gaps = np.flatnonzero(np.diff(nodes) > 2 * (_REACH + _JOIN))
         spans = list(zip(nodes[[0, *gaps + 1]] - _REACH, nodes[[*gaps, -1]] + _REACH, strict=True)) if len(loc) else []

@@ -11,6 +11,7 @@ import numpy as np
 
 from tcvae_tf import provenance
 from tcvae_tf.codes import Codes
+from tcvae_tf.metrics import sampling
 from tcvae_tf.metrics.draws import Draws, binned, discrete_information, entropy, need_sklearn
 
 Factors = dict[str, np.ndarray]
@@ -42,7 +43,14 @@ class DCI:
         return self.disentanglement
 
 
-def dci(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, classifier: Any = None) -> DCI:
+def dci(
+    codes: Codes,
+    seed: int = 0,
+    train: int = 10_000,
+    test: int = 5_000,
+    classifier: Any = None,
+    verbose: str | int = "auto",
+) -> DCI:
     """Eastwood and Williams (2018), section 2: how predictors of the factors share out their attention.
 
     Defaults as in disentanglement_lib: gradient-boosted trees with scikit-learn's settings, fitted to the means of
@@ -54,6 +62,7 @@ def dci(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, cla
       train, test: numbers of images.
       classifier: another scikit-learn classifier with feature_importances_ to fit to each factor, such as
         RandomForestClassifier(10, max_depth=8), which the original paper's code used in kind.
+      verbose: 0 for no progress bar, 1 for one, "auto" for one where there is a terminal and more than a moment's work.
 
     Raises:
       ImportError: scikit-learn is not installed.
@@ -71,6 +80,7 @@ def dci(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, cla
         if len(np.unique(values[name])) < 2:
             return np.zeros(codes.latent_dim), 1.0, float(np.mean(values_test[name] == values[name][0]))
         model = clone(prototype).fit(x, values[name])
+        advance(len(model.classes_))
         return (
             np.abs(model.feature_importances_),
             float(model.score(x, values[name])),
@@ -79,7 +89,11 @@ def dci(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, cla
 
     # The longest first, so that two cores end together.
     by_size = sorted(draws.factors, key=lambda name: -len(np.unique(values[name])))
-    with ThreadPoolExecutor(provenance.cores()) as pool:
+    trees = sum(len(np.unique(value)) for value in values.values())
+    with (
+        sampling.progress(trees, "DCI", verbose, long=train * trees > 1e5) as advance,
+        ThreadPoolExecutor(provenance.cores()) as pool,
+    ):
         found = dict(zip(by_size, pool.map(fit, by_size), strict=True))
     importance = np.stack([found[name][0] for name in draws.factors], axis=1)
     train_scores, test_scores = (np.mean([found[name][i] for name in draws.factors]) for i in (1, 2))
@@ -121,7 +135,14 @@ class SAP:
     factors: tuple[str, ...]
 
 
-def sap(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, continuous: bool = False) -> SAP:
+def sap(
+    codes: Codes,
+    seed: int = 0,
+    train: int = 10_000,
+    test: int = 5_000,
+    continuous: bool = False,
+    verbose: str | int = "auto",
+) -> SAP:
     """Kumar, Sattigeri and Balakrishnan (2018), section 3: how much better the best latent predicts than the second.
 
     Defaults as in disentanglement_lib: a linear support vector classifier (C = 0.01, balanced classes) on one mean.
@@ -131,6 +152,7 @@ def sap(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, con
       seed: of the images.
       train, test: numbers of images.
       continuous: take value indices for numbers, with the squared correlation for an accuracy; no test images then.
+      verbose: 0 for no progress bar, 1 for one, "auto" for one where there is a terminal and more than a moment's work.
 
     Raises:
       ImportError: scikit-learn is not installed.
@@ -152,10 +174,15 @@ def sap(codes: Codes, seed: int = 0, train: int = 10_000, test: int = 5_000, con
         if len(np.unique(v)) < 2:
             return float(np.mean(values_test[name] == v[0]))
         model = LinearSVC(C=0.01, class_weight="balanced", random_state=seed).fit(z[:, None], v)
+        advance(1)
         return float(model.score(x_test[:, j, None], values_test[name]))
 
     pairs = [(j, name) for j in range(codes.latent_dim) for name in draws.factors]
-    with warnings.catch_warnings(), ThreadPoolExecutor(provenance.cores()) as pool:
+    with (
+        warnings.catch_warnings(),
+        sampling.progress(len(pairs), "SAP", verbose, long=train * len(pairs) > 1e5) as advance,
+        ThreadPoolExecutor(provenance.cores()) as pool,
+    ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         table = np.array(list(pool.map(accuracy, pairs))).reshape(codes.latent_dim, -1)
     ordered = np.sort(np.vstack([np.zeros(table.shape[1]), table]), axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -108,13 +109,16 @@ def beta_vae_score(
       TypeError, ValueError: something else than Codes, fewer than two varying factors.
     """
     need_sklearn("beta_vae_score")
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     draws = Draws(codes, seed)
     if len(draws.factors) < 2:
         raise ValueError("beta_vae_score needs two factors or more that vary, to tell them apart")
     points, labels = _difference_points(draws, train + evaluate, batch_size)
-    model = LogisticRegression(random_state=seed).fit(points[:train], labels[:train])
+    with warnings.catch_warnings():  # a hundred iterations, as the reference has it, may not be enough
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(random_state=seed).fit(points[:train], labels[:train])
     scores = model.score(points[train:], labels[train:]), model.score(points[:train], labels[:train])
     return BetaVAEScore(float(scores[0]), float(scores[1]), draws.factors)
 
