@@ -27,7 +27,7 @@ def of(data: Any) -> dict:
         "data": {"source": data.source, "sha256": data.sha256},
         "versions": {"tcvae_tf": __version__, **versions},
         "commit": _commit(),
-        "device": ", ".join(names) or f"CPU {processor()}, threads: {_threads()}",
+        "device": ", ".join(names) or f"CPU {processor()}, threads: {threads()}",
     }
 
 
@@ -36,7 +36,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _threads() -> int:
+def threads() -> int:
+    """Threads that this process is to use: TF_NUM_INTRAOP_THREADS where it is set, else one for each core."""
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())
 
 

@@ -127,7 +127,7 @@ def _latent_entropies(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | 
         found = Mixture(loc[:, j], scale[:, j], weights).entropies(labels, 1)
         return found.marginal, found.marginal_error
 
-    with ThreadPoolExecutor(min(provenance.cores(), 4)) as pool:
+    with ThreadPoolExecutor(min(provenance.threads(), 4)) as pool:
         entropies, errors = zip(*pool.map(measure, range(loc.shape[1])), strict=True)
     return np.array(entropies), np.array(errors)
 

@@ -148,7 +148,7 @@ def _exact(
         title = f"exact MIG, series of order {order}"
         with (
             sampling.progress(codes.latent_dim, title, verbose, long) as advance,
-            ThreadPoolExecutor(min(provenance.cores(), _THREADS)) as pool,
+            ThreadPoolExecutor(min(provenance.threads(), _THREADS)) as pool,
         ):
             list(pool.map(measure, range(codes.latent_dim), [order] * codes.latent_dim))
         if _bound(information, errors, entropies) <= tolerance:

@@ -92,7 +92,7 @@ def dci(
     trees = sum(len(np.unique(value)) for value in values.values())
     with (
         sampling.progress(trees, "DCI", verbose, long=train * trees > 1e5) as advance,
-        ThreadPoolExecutor(provenance.cores()) as pool,
+        ThreadPoolExecutor(provenance.threads()) as pool,
     ):
         found = dict(zip(by_size, pool.map(fit, by_size), strict=True))
     importance = np.stack([found[name][0] for name in draws.factors], axis=1)
@@ -181,7 +181,7 @@ def sap(
     with (
         warnings.catch_warnings(),
         sampling.progress(len(pairs), "SAP", verbose, long=train * len(pairs) > 1e5) as advance,
-        ThreadPoolExecutor(provenance.cores()) as pool,
+        ThreadPoolExecutor(provenance.threads()) as pool,
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         table = np.array(list(pool.map(accuracy, pairs))).reshape(codes.latent_dim, -1)

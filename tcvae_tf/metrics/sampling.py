@@ -77,7 +77,7 @@ def log_mixture(
     sums, reference = np.zeros(len(z)), shift.copy()
     block = max(_SAMPLES, _PRODUCT // ((2 * z.shape[1] + 2) * min(len(loc), _POSTERIORS)))
     blocks = [slice(start, start + block) for start in range(0, len(z), block)]
-    with ThreadPoolExecutor(provenance.cores()) as pool:
+    with ThreadPoolExecutor(provenance.threads()) as pool:
         for start in range(0, len(loc), _POSTERIORS):
             part = slice(start, start + _POSTERIORS)
             log_p = -np.log(len(loc)) if weights is None else np.log(weights[part])
