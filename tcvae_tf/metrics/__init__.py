@@ -2,16 +2,8 @@
 
 from tcvae_tf.metrics.decomposition import ELBODecomposition, elbo_decomposition
 from tcvae_tf.metrics.information import MIG, mig
-from tcvae_tf.metrics.predictive import (
-    DCI,
-    SAP,
-    InfoMEC,
-    ModularityExplicitness,
-    dci,
-    infomec,
-    modularity_explicitness,
-    sap,
-)
+from tcvae_tf.metrics.modularity import InfoMEC, ModularityExplicitness, infomec, modularity_explicitness
+from tcvae_tf.metrics.predictive import DCI, SAP, dci, sap
 from tcvae_tf.metrics.summary import summary
 from tcvae_tf.metrics.unsupervised import (
     ActiveUnits,
