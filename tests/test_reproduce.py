@@ -18,6 +18,7 @@ def records(preset, migs=MIGS):
     """Made-up records of a preset, with the same MIG for every seed."""
     gaps = {"scale": 0.1, "orientation": 0.2, "posX": 0.3, "posY": 0.4}
     fixed = {"mig_gaps": gaps, "mig_error_bound": 1e-6, "elbo": -100.0, "seconds": 60.0, "commit": "c", "device": "CPU"}
+    fixed |= {"mig_histogram": 0.2, "factor_vae_score": 0.5, "mutual_information": 9.0, "total_correlation": 1.5}
     fixed |= {"data": {"source": "generated", "sha256": "0"}, "versions": {"keras": "3"}, "steps": 1}
     runs = fig3.runs(PRESETS[preset])
     fields = [{"method": run.method, "seed": run.seed, "width": run.width} for run in runs]
