@@ -66,8 +66,8 @@ LINES = (
     Line("gaussian_total_correlation", WHOLE),
     Line("active_units", WHOLE),
 )
-#: The promises: measure, samples, seconds, and gigabytes beyond the codes, on all of dSprites with ten latents.
-TARGETS = (("mig", 0, 1.5, 1.0), ("elbo_decomposition", 10_000, 40.0, 1.5))
+#: The promises: measure, samples, seconds, gigabytes beyond the codes and error, on all of dSprites with ten latents.
+TARGETS = (("mig", 0, 1.5, 1.0, 1e-4), ("elbo_decomposition", 10_000, 40.0, 1.5, np.inf))
 
 
 def synthetic_codes(grid: FactorGrid, latents: int, scales: str = "trained", seed: int = 0) -> Codes:
@@ -185,12 +185,15 @@ def _find(rows: Sequence[Row], **where: object) -> list[Row]:
 
 def _targets(rows: Sequence[Row]) -> str:
     lines = []
-    for name, samples, seconds, memory in TARGETS:
+    for name, samples, seconds, memory, error in TARGETS:
         for row in _find(rows, measure=name, images=WHOLE, latents=10, samples=samples):
-            met = float(row["seconds"]) <= seconds and float(row["gigabytes"]) <= memory
+            met = (
+                float(row["seconds"]) <= seconds and float(row["gigabytes"]) <= memory and float(row["error"]) <= error
+            )
+            target = f"{seconds:g} s, {memory:g} GB" + (f", error {error:g}" if error < np.inf else "")
             verdict = "yes" if met else "**NO: failed**"
             found = [f"{float(row['seconds']):.2f} s", f"{row['gigabytes']} GB", row["error"], verdict]
-            lines.append([name, samples or "", f"{seconds:g} s, {memory:g} GB", *found])
+            lines.append([name, samples or "", target, *found])
     return results.table(["measure", "S", "target", "time", "memory", "error (bound or standard)", "met?"], lines)
 
 

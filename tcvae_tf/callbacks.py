@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import time
 from pathlib import Path
 
@@ -100,11 +99,12 @@ class Progress(keras.callbacks.Callback):
 class Measures(keras.callbacks.Callback):
     """Exact MIG and the ELBO decomposition over the whole data set, during training.
 
-    Encodes the data after every `every`-th epoch and after the last one, and adds to the epoch's logs `data_mig`,
-    `data_elbo`, `data_reconstruction`, `data_mutual_information`, `data_total_correlation` and `data_dimension_kl`
-    (summed over the latents), in nats where they are no scores; NaN after the other epochs. So they are in the history,
-    and callbacks that come later in the list see them: TensorBoard, CSVLogger, EarlyStopping(monitor="data_mig"). The
-    running means of the loss's terms, which Keras logs without `data_`, are minibatch estimates and no nats to report.
+    Encodes the data after the first epoch, every `every`-th, and the last one that `fit` was asked for, and adds to the
+    epoch's logs `data_mig`, `data_elbo`, `data_reconstruction`, `data_mutual_information`, `data_total_correlation` and
+    `data_dimension_kl` (summed over the latents), in nats where they are no scores. Epochs in between repeat what was
+    measured last. So they are in the history, and callbacks that come later in the list see them: TensorBoard,
+    CSVLogger, EarlyStopping(monitor="data_mig"). The running means of the loss's terms, which Keras logs without
+    `data_`, are minibatch estimates and no nats to report.
 
     Training is not disturbed: a model that was measured ends with the same bits as one that was not.
 
@@ -116,20 +116,24 @@ class Measures(keras.callbacks.Callback):
       seed: of the samples.
 
     Raises:
-      ValueError: every or samples out of range.
+      ValueError: every or samples out of range, data without a factor to score.
     """
 
     def __init__(self, data: Dataset, every: int = 1, samples: int = 2000, seed: int = 0) -> None:
         super().__init__()
         if every < 1 or samples < 2:
             raise ValueError(f"Measures: every must be 1 or more and samples 2 or more; got {every} and {samples}")
+        if not data.grid.scored:
+            raise ValueError(f"Measures: {data.name} has no scored factor with two values; measure another part")
         self.data, self.every, self.samples, self.seed = data, every, samples, seed
+        self._found: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        found = self._measure() if last or (epoch + 1) % self.every == 0 else dict.fromkeys(self._NAMES, math.nan)
+        if not self._found or last or (epoch + 1) % self.every == 0:
+            self._found = self._measure()
         if logs is not None:
-            logs.update({f"data_{name}": value for name, value in found.items()})
+            logs.update({f"data_{name}": value for name, value in self._found.items()})
 
     _NAMES = ("mig", "elbo", "reconstruction", "mutual_information", "total_correlation", "dimension_kl")
 

@@ -106,11 +106,11 @@ def _score(values: flags.FlagValues, paths: Sequence[str]) -> None:
     if values["all"].value:
         names = [name for name in scoring.MEASURES if name != "mig_monte_carlo"]
 
-    def announce(title: str) -> None:
-        if sys.stderr.isatty():
-            print(f"measuring: {title}", file=sys.stderr)
+    def announce(line: str) -> None:
+        if sys.stderr.isatty() or line.startswith("left out"):
+            print(line, file=sys.stderr)
 
-    found = scoring.measure(codes, names, values.seed, announce)
+    found = scoring.measure(codes, names, values.seed, announce, skip=bool(values["all"].value))
     if values.json != "-":
         print(scoring.table(found), end="")
     if values.json == "-":

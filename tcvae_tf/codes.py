@@ -60,6 +60,8 @@ class Codes:
         for name, value in (("loc", self.loc), ("scale", self.scale), ("log_px", self.log_px)):
             if value is not None and not np.all(np.isfinite(value[cells])):
                 raise ValueError(f"Codes: {name} has values that are not finite; did the training diverge?")
+        if self.prior_cross_entropy is not None and not np.all(np.isfinite(self.prior_cross_entropy)):
+            raise ValueError("Codes: prior_cross_entropy has values that are not finite")
         if self.scale[cells].min() <= 0:
             raise ValueError("Codes: scale must be positive; it is σ, not log σ")
 

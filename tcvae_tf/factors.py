@@ -108,6 +108,11 @@ class FactorGrid:
         others = tuple(axis for axis in range(len(self.sizes)) if axis != self.axis(name))
         return self.probabilities.reshape(self.sizes).sum(axis=others)
 
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The factors of which two values or more can occur, scored or not."""
+        return tuple(name for name in self.names if np.count_nonzero(self.marginal(name)) > 1)
+
     def entropy(self, name: str) -> float:
         """H(v_k) = −Σ p(v) log p(v) in nats; log n_k on a uniform grid."""
         p = self.marginal(name)

@@ -37,8 +37,8 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Threads that this process is to use: TF_NUM_INTRAOP_THREADS where it is set, else one for each core."""
-    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())
+    """Threads that this process is to use: TF_NUM_INTRAOP_THREADS where it is set and not 0, else one for each core."""
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or cores()
 
 
 def processor() -> str:

@@ -189,22 +189,38 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int) -> dict:
     if not data.grid.scored:
         raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin")
     header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data)}
-    _drop_foreign_work(home, run, header)
-    files.write_json(home / "run.json", header)
     kept = home / "codes.npz"  # written when training was done
-    if not kept.exists():
+    trained = _header_of_trained(home, run, header)
+    if trained:
+        header = trained
+    else:
+        _drop_foreign_work(home, run, header)
+        files.write_json(home / "run.json", header)
         codes.encode(_train(run, home, data, verbose), data, verbose=verbose).save(kept)
     measured = metrics.summary(codes.Codes.load(kept), verbose=verbose)
     steps = run.step_count(data.steps_per_epoch(run.batch_size))
     return {**header, "measures": MEASURES, **measured, "steps": steps, "seconds": _seconds(home)}
 
 
-def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
-    """Starts over where a checkpoint or codes were made from other data, by other versions, or with other threads."""
+def _header(home: Path) -> dict:
+    """What run.json says; nothing where there is none."""
     try:
-        before = json.loads((home / "run.json").read_text(encoding="utf-8"))
+        return json.loads((home / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        before = {}
+        return {}
+
+
+def _header_of_trained(home: Path, run: Run, header: dict) -> dict:
+    """The header of a training that is done and left its codes: on whatever machine and by whatever versions, but of
+    this run and these data. Nothing where there is none."""
+    before = _header(home)
+    usable = (home / "codes.npz").exists() and _is_of(before, run) and before.get("data") == header["data"]
+    return before if usable else {}
+
+
+def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
+    """Starts over where a checkpoint was made from other data, by other versions, or with other threads."""
+    before = _header(home)
     same = all(before.get(part) == header[part] for part in ("data", "versions", "device"))
     checkpoint = home / "checkpoint" / "latest.keras"
     work = [path for path in (checkpoint, home / "codes.npz") if path.exists()]

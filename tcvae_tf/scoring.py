@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,33 +103,54 @@ def read(
     if spread is not None and spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; {suggest(spread, list(SPREADS))}")
     loaded = [_load(file) for file in files]
-    if files[0].suffix == ".npz":
+    if isinstance(loaded[0], dict):
         arrays = loaded[0]
-        if "header" in arrays and grid is None:
-            return Codes.load(files[0])
         if spread is not None:
             raise ValueError("the names in an npz say what its arrays are; leave spread out")
+        if "header" in arrays:
+            return _saved(files[0], grid, scored)
     else:
-        arrays = _pair(files, [found["array"] for found in loaded], spread or "scale")
+        arrays = _pair(files, loaded, spread or "scale")
     if grid is None:
         raise ValueError(f"{files[0].name} does not say its grid; give it, as in shape=3,scale=6, slowest first")
-    return _codes(files[0].name, arrays, parse_grid(grid, scored, arrays.get("weights")))
+    shape = parse_grid(grid)
+    weights = None if "weights" not in arrays else _column("weights", arrays["weights"], shape)
+    return _codes(files[0].name, arrays, parse_grid(grid, scored, weights))
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of an npy, the arrays of an npz."""
     try:
         found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray) == (path.suffix == ".npz"):
+            raise ValueError(
+                f"it is not what its name says; rename it to {'.npy' if path.suffix == '.npz' else '.npz'}"
+            )
         if isinstance(found, np.ndarray):
-            return {"array": found}
+            return found
         with found:
             return {name: found[name] for name in found.files}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except Exception as error:  # damaged files fail in many ways
         raise ValueError(f"{path}: cannot be read as NumPy arrays: {error}") from error
 
 
-def _pair(files: list[Path], found: list[np.ndarray], spread: str) -> dict[str, np.ndarray]:
+def _saved(path: Path, grid: str | None, scored: Sequence[str] | None) -> Codes:
+    """What `Codes.save` wrote, with another grid or other scored factors where they are given."""
+    try:
+        codes = Codes.load(path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is not that of saved Codes ({error})") from error
+    if grid is not None:
+        return dataclasses.replace(codes, grid=parse_grid(grid, scored, codes.grid.weights))
+    if scored is not None:
+        names = FactorGrid(codes.grid.names, codes.grid.sizes, scored, codes.grid.weights)
+        return dataclasses.replace(codes, grid=names)
+    return codes
+
+
+def _pair(files: list[Path], found: list[Any], spread: str) -> dict[str, np.ndarray]:
     if len(found) == 2:
         return {"loc": found[0], spread: found[1]}
     if found[0].ndim < 3 or found[0].shape[0] != 2:
@@ -154,14 +174,25 @@ def _codes(name: str, arrays: dict[str, np.ndarray], grid: FactorGrid) -> Codes:
         raise ValueError(f"{name}: {spread_name} has negative values; if it is log σ or log σ², say so by its name")
     if meaning == "variance" and second[grid.cells].min() < 0:
         raise ValueError(f"{name}: {spread_name} has negative values; a log-variance is named logvar")
-    log_px = arrays.get("log_px")
+    if meaning != "scale" and np.any(scale[grid.cells] == 0):
+        raise ValueError(f"{name}: {spread_name} is so small that σ underflows to 0; is it what its name says?")
     return Codes(
         loc=loc,
         scale=scale,
         grid=grid,
-        log_px=None if log_px is None else log_px.reshape(-1),
+        log_px=None if "log_px" not in arrays else _column("log_px", arrays["log_px"], grid),
         prior_cross_entropy=arrays.get("prior_cross_entropy"),
     )
+
+
+def _column(name: str, array: np.ndarray, grid: FactorGrid) -> np.ndarray:
+    """[N] from that or from the sizes of the grid."""
+    if not np.issubdtype(array.dtype, np.floating) or array.shape not in ((len(grid),), tuple(grid.sizes)):
+        raise ValueError(
+            f"{name} must hold [{len(grid)}] floating-point numbers, one for each cell of the grid, or have its sizes "
+            f"{tuple(grid.sizes)}; got {array.dtype} {array.shape}"
+        )
+    return array.reshape(-1)
 
 
 def _rows(name: str, array: np.ndarray, grid: FactorGrid) -> np.ndarray:
@@ -170,22 +201,34 @@ def _rows(name: str, array: np.ndarray, grid: FactorGrid) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{name} must hold floating-point numbers; got {array.dtype}")
     if array.ndim == len(grid.sizes) + 1 and array.ndim > 2:
-        if array.shape[:-1] != tuple(grid.sizes):
+        if array.shape[:-1] != tuple(grid.sizes) and sorted(array.shape[:-1]) == sorted(grid.sizes):
             raise ValueError(
                 f"{name} has shape {array.shape}, the grid {words}: write the factors in the array's order"
             )
-        return array.reshape(-1, array.shape[-1])
+        if array.shape[:-1] == tuple(grid.sizes):
+            return array.reshape(-1, array.shape[-1])
     if array.ndim == 2 and array.shape[0] != len(grid) and array.shape[1] == len(grid):
         raise ValueError(f"{name} is {array.shape}, [D, N]; transpose it to [N, D]")
-    if array.ndim != 2 or len(array) != len(grid):
+    if array.ndim != 2 or len(array) != len(grid) or array.shape[1] < 1:
         raise ValueError(f"{name} has shape {array.shape}; the grid {words} needs [{len(grid)}, D]")
     return array
 
 
 def measure(
-    codes: Codes, names: Sequence[str] = QUICK, seed: int = 0, announce: Callable[[str], object] = lambda title: None
+    codes: Codes,
+    names: Sequence[str] = QUICK,
+    seed: int = 0,
+    announce: Callable[[str], object] = lambda line: None,
+    skip: bool = False,
 ) -> dict[str, Any]:
-    """The named measures, each as its result object; `announce` is called with the title of each before it begins.
+    """The named measures, each as its result object.
+
+    Args:
+      codes: posteriors of the whole data set.
+      names: of measures.
+      seed: of whatever is sampled.
+      announce: called with a line before each measure.
+      skip: leave out, with a line, what cannot be measured on these codes.
 
     Raises:
       ImportError: one of them needs scikit-learn, which is not installed.
@@ -199,8 +242,13 @@ def measure(
     found = {}
     for name in names:
         title, function, _ = MEASURES[name]
-        announce(title)
-        found[name] = function(codes, seed)
+        announce(f"measuring: {title}")
+        try:
+            found[name] = function(codes, seed)
+        except ValueError as error:
+            if not skip:
+                raise
+            announce(f"left out: {title}: {error}")
     return found
 
 

@@ -40,7 +40,7 @@ def test_the_report_names_targets_that_are_missed_and_fits_the_growth(tmp_path):
     text = benchmark.write(tmp_path)
     assert text == (tmp_path / "BENCHMARK.md").read_text()
     targets = text[text.index("## Targets") : text.index("## All lines")]
-    assert "| mig |  | 1.5 s, 1 GB | 1.47 s | 0.5 GB | 1e-06 | yes |" in targets
+    assert "| mig |  | 1.5 s, 1 GB, error 0.0001 | 1.47 s | 0.5 GB | 1e-06 | yes |" in targets
     assert "| elbo_decomposition | 10000 | 40 s, 1.5 GB | 29.49 s" in targets
     growth = text[text.index("## How the cost grows") :]
     assert "| mig | N | 30,720 … 737,280 | 0.0614 … 1.47 | 1.00 |" in growth

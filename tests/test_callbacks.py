@@ -1,7 +1,6 @@
 """Measures during training. The checkpoint and the progress file are tested with the runs that they serve."""
 
 import csv
-import math
 
 import keras
 import numpy as np
@@ -45,9 +44,18 @@ def test_measuring_does_not_disturb_training(squares):
         assert np.array_equal(a, b)
 
 
-def test_every_second_epoch_and_the_last_one(squares):
-    history = fit(make(squares), squares, tc.callbacks.Measures(squares, every=2, samples=10), epochs=5)
-    assert [math.isnan(value) for value in history["data_mig"]] == [True, False, True, False, False]
+def test_the_first_every_third_and_the_last_epoch_are_measured(squares):
+    history = fit(make(squares), squares, tc.callbacks.Measures(squares, every=3, samples=10), epochs=5)
+    values = history["data_elbo"]
+    assert values[0] == values[1] != values[2] == values[3] != values[4]
+    stop = keras.callbacks.EarlyStopping(monitor="data_elbo", mode="max", patience=3)
+    history = fit(make(squares), squares, tc.callbacks.Measures(squares, every=3, samples=10), stop, epochs=7)
+    assert len(history["data_elbo"]) == 7  # it rose all the time
+
+
+def test_a_part_without_a_factor_to_score_is_refused(squares):
+    with pytest.raises(ValueError, match="no scored factor"):
+        tc.callbacks.Measures(squares.select({"size": [0], "x": [1], "y": [2]}))
 
 
 def test_a_part_of_the_grid_can_be_measured(squares):

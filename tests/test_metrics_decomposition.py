@@ -142,7 +142,7 @@ def test_the_standard_error_is_that_of_repeated_seeds(rng):
 
 def test_scales_below_what_float64_can_weigh_are_refused():
     loc, scale = np.arange(192.0).reshape(96, 2), np.full((96, 2), [1.0, 1e-7])
-    with pytest.raises(ValueError, match="scale 1e-07 of latent 1 is too small beside means spread over 190"):
+    with pytest.raises(ValueError, match="scale 1e-07 of latent 1 is too small beside z, which spreads over 1"):
         tc.elbo_decomposition(tc.Codes(loc=loc, scale=scale, grid=GRID), samples=10)
 
 

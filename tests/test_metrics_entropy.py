@@ -130,6 +130,26 @@ def test_narrow_components_that_fill_too_long_a_line_are_refused(rng, monkeypatc
         Mixture(np.linspace(0, 9, 3000), np.full(3000, 0.001))
 
 
+def test_scales_halfway_between_two_levels_keep_to_their_octave(monkeypatch):
+    """σ = 2^(i/16): whether such a σ counts to the octave above or below must be decided once."""
+    monkeypatch.setattr(lattice, "_FEW", 0)
+    for least in range(-24, 24, 5):
+        scale = 2.0 ** ((least + np.arange(40)) / 16)
+        labels, weights = np.arange(40) % 4, np.full(40, 1 / 40)
+        marginal, conditional = quadrature(np.zeros(40), scale, labels, 4, weights)
+        found = Mixture(np.zeros(40), scale).entropies(labels, 4)
+        assert abs(found.marginal - marginal) <= found.marginal_error
+        assert np.all(np.abs(found.conditional - conditional) <= found.conditional_error)
+
+
+@pytest.mark.parametrize("sigma", [1e-7, 1e-8, 1e-10, 1e-11])
+def test_what_rounding_costs_very_narrow_components_is_in_the_bound(sigma):
+    truth = np.log(2) + 0.5 * np.log(2 * np.pi * np.e * sigma**2)
+    for gap in (1.0, 1.37, 2 / 3):
+        found = Mixture(np.array([0.123, 0.123 + gap]), np.full(2, sigma)).entropies(np.arange(2), 2)
+        assert abs(found.marginal - truth) <= found.marginal_error
+
+
 def test_scales_below_what_float64_can_place_are_refused():
     with pytest.raises(ValueError, match="scale 1e-20 is too small beside means spread over 3 for float64"):
         Mixture(np.array([0.0, 3.0]), np.full(2, 1e-20))

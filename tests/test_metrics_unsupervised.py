@@ -32,8 +32,14 @@ def test_a_duplicated_mean_is_infinitely_correlated_its_samples_are_not(rng):
 
 
 def test_constant_latents_are_left_out():
-    found = tc.gaussian_total_correlation(tc.Codes(loc=np.zeros((5000, 2)), scale=np.ones((5000, 2)), grid=GRID))
+    loc = np.tile([0.1, 0.11, 0.17], (5000, 1))
+    found = tc.gaussian_total_correlation(tc.Codes(loc=loc, scale=np.ones((5000, 3)), grid=GRID))
     assert found.score == 0 == found.of_samples
+
+
+def test_a_tiny_copy_is_a_copy(rng):
+    loc = rng.normal(size=(5000, 1)) * np.array([1, 1e-7])
+    assert tc.gaussian_total_correlation(tc.Codes(loc=loc, scale=np.ones((5000, 2)), grid=GRID)).score == np.inf
 
 
 def test_active_units_are_those_whose_mean_moves(rng):

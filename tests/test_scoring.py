@@ -63,7 +63,7 @@ def test_npy_files_one_or_two_and_arrays_with_the_sizes_of_the_grid(tmp_path, po
 def test_weights_and_log_px_are_taken(tmp_path, posteriors, rng):
     loc, scale = posteriors
     weights = rng.dirichlet(np.ones(N))
-    np.savez(tmp_path / "dump.npz", loc=loc, scale=scale, weights=weights, log_px=np.full(N, -3.0))
+    np.savez(tmp_path / "dump.npz", loc=loc, scale=scale, weights=weights.reshape(2, 4, 5), log_px=np.full(N, -3.0))
     codes = scoring.read([tmp_path / "dump.npz"], WORDS)
     assert codes.grid.weights == pytest.approx(weights)
     assert tc.elbo_decomposition(codes, samples=10).reconstruction == pytest.approx(-3)
@@ -73,6 +73,28 @@ def test_what_codes_wrote_needs_no_grid(tmp_path, posteriors):
     loc, scale = posteriors
     tc.Codes(loc=loc, scale=scale, grid=GRID).save(tmp_path / "codes.npz")
     assert scoring.read([tmp_path / "codes.npz"]).grid == GRID
+    assert scoring.read([tmp_path / "codes.npz"], scored=("x",)).grid.scored == ("x",)
+    assert scoring.read([tmp_path / "codes.npz"], "a=4,b=10").grid.sizes == (4, 10)
+    with pytest.raises(ValueError, match="among the factors"):
+        scoring.read([tmp_path / "codes.npz"], scored=("nonsense",))
+
+
+def test_codes_of_another_family_stay_so(tmp_path, posteriors):
+    loc, scale = posteriors
+    tc.Codes(loc=loc, scale=scale, grid=GRID, posterior="laplace").save(tmp_path / "codes.npz")
+    for grid in (None, WORDS):
+        assert scoring.read([tmp_path / "codes.npz"], grid).posterior == "laplace"
+
+
+def test_what_cannot_be_measured_is_left_out_of_all(posteriors):
+    loc, scale = posteriors
+    lone = tc.Codes(loc=loc, scale=scale, grid=tc.FactorGrid(("image",), (N,)))
+    lines = []
+    found = scoring.measure(lone, ["mig", "beta_vae"], announce=lines.append, skip=True)
+    assert list(found) == ["mig"]
+    assert lines[-1].startswith("left out: β-VAE score: beta_vae_score needs two factors")
+    with pytest.raises(ValueError, match="needs two factors"):
+        scoring.measure(lone, ["beta_vae"])
 
 
 def test_what_is_wrong_is_said(tmp_path, posteriors):
@@ -89,6 +111,13 @@ def test_what_is_wrong_is_said(tmp_path, posteriors):
     assert "it has loc, sd" in wrong(tmp_path, {"loc": loc, "sd": scale})
     assert "needs one array of means" in wrong(tmp_path, {**good, "logvar": scale})
     assert "must hold floating-point numbers" in wrong(tmp_path, {**good, "loc": loc.astype(int)})
+    assert "(40, 0)" in wrong(tmp_path, {"loc": loc[:, :0], "scale": scale[:, :0]})
+    assert "loc has shape (40, 3, 1, 1)" in wrong(tmp_path, {**good, "loc": loc[:, :, None, None]})
+    assert "σ underflows to 0" in wrong(tmp_path, {"loc": loc, "logvar": -1e5 * scale})
+    assert "log_px must hold [40]" in wrong(tmp_path, {**good, "log_px": np.zeros((5, 4, 2))})
+    assert "log_px must hold [40]" in wrong(tmp_path, {**good, "log_px": np.full(40, "a")})
+    assert "prior_cross_entropy has" in wrong(tmp_path, {**good, "prior_cross_entropy": np.full(3, np.nan)})
+    assert "its header is not that of saved Codes" in wrong(tmp_path, {**good, "header": np.array("mine")})
     turned = {name: array.reshape(2, 4, 5, 3).swapaxes(1, 2) for name, array in good.items()}
     assert "write the factors in the array's order" in wrong(tmp_path, turned)
     assert "'shape' is not NAME=SIZE" in wrong(tmp_path, good, grid="shape,x=4")
@@ -102,6 +131,16 @@ def test_files_that_are_none_are_said_to_be(tmp_path, posteriors):
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     with pytest.raises(ValueError, match=r"broken.npz: cannot be read as NumPy arrays"):
         scoring.read([tmp_path / "broken.npz"], WORDS)
+    np.savez_compressed(tmp_path / "damaged.npz", loc=posteriors[0], scale=posteriors[1])
+    for place in (60, 100, 150):
+        damaged = bytearray((tmp_path / "damaged.npz").read_bytes())
+        damaged[place] ^= 0xFF
+        (tmp_path / "flipped.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match="cannot be read as NumPy arrays"):
+            scoring.read([tmp_path / "flipped.npz"], WORDS)
+    (tmp_path / "misnamed.npy").write_bytes((tmp_path / "damaged.npz").read_bytes())
+    with pytest.raises(ValueError, match=r"rename it to .npz"):
+        scoring.read([tmp_path / "misnamed.npy"], WORDS)
     with pytest.raises(FileNotFoundError, match="no such file"):
         scoring.read([tmp_path / "missing.npz"], WORDS)
     with pytest.raises(ValueError, match="give one npz, one npy"):

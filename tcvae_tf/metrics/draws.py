@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 
 import numpy as np
@@ -27,8 +26,10 @@ class Draws:
             raise TypeError(f"measures take codes, as tc.encode(vae, data) gives; got {type(codes).__name__}")
         self.codes, self.grid = codes, codes.grid
         self.rng = np.random.default_rng(seed)
+        self._values: dict[str, np.ndarray] = {}
+        self._orders: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         #: Every factor that varies, scored by the MIG or not: the references make no difference.
-        self.factors = tuple(name for name in codes.grid.names if codes.grid.entropy(name) > 0)
+        self.factors = codes.grid.varying
         if not self.factors:
             raise ValueError("measures need a factor with two values or more that occur")
 
@@ -49,30 +50,48 @@ class Draws:
         # Rounding may step over the end of a value's run.
         return order[np.minimum(place, np.searchsorted(cumulative, high, side="left"))]
 
-    @functools.cache  # noqa: B019 - lives as long as one measurement
     def values(self, factor: str) -> np.ndarray:
         """Value index of a factor in every image, [N]."""
-        return self.grid.values(factor)
+        if factor not in self._values:
+            self._values[factor] = self.grid.values(factor)
+        return self._values[factor]
 
-    @functools.cache  # noqa: B019
     def _by_value(self, factor: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images that can occur, ordered by their value; p(n) summed in that order, and where each value begins."""
+        if factor in self._orders:
+            return self._orders[factor]
         cells = self.grid.cells
         order = cells[np.argsort(self.values(factor)[cells], kind="stable")]
         cumulative = np.cumsum(self.grid.probabilities[order])
         last = np.cumsum(np.bincount(self.values(factor)[cells], minlength=self.grid.sizes[self.grid.axis(factor)]))
-        return order, cumulative, np.concatenate([[0.0], np.concatenate([[0.0], cumulative])[last]])
+        starts = np.concatenate([[0.0], np.concatenate([[0.0], cumulative])[last]])
+        self._orders[factor] = order, cumulative, starts
+        return self._orders[factor]
 
-    def sample(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Posterior means of `count` images, [count, D], and their value of each factor."""
-        images = self.images(count)
+    def sample(self, count: int, distinct: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Posterior means of `count` images, [count, D], and their value of each factor.
+
+        Distinct images are no more than there are: nearest neighbours would find an image in itself.
+        """
+        cells = self.grid.cells
+        if distinct:
+            p = None if self.grid.weights is None else self.grid.weights[cells]
+            images = self.rng.choice(cells, size=min(count, len(cells)), replace=False, p=p)
+        else:
+            images = self.images(count)
         means = self.codes.loc[images].astype(np.float64)
         return means, {name: self.values(name)[images] for name in self.factors}
 
 
 def binned(means: np.ndarray, bins: int) -> np.ndarray:
-    """Bins of equal width of each latent, 0 … bins − 1, [D, n]."""
-    return np.stack([np.digitize(z, np.histogram_bin_edges(z, bins)[1:-1]) for z in means.T])
+    """Bins of equal width of each latent, 0 … bins − 1, [D, n]; a constant has but one."""
+
+    def column(z: np.ndarray) -> np.ndarray:
+        if np.ptp(z) <= 1e-12 * np.abs(z).max():
+            return np.zeros(len(z), np.int64)
+        return np.digitize(z, np.linspace(z.min(), z.max(), bins + 1)[1:-1])
+
+    return np.stack([column(z) for z in means.T])
 
 
 def entropy(p: np.ndarray) -> float:
@@ -87,7 +106,8 @@ def discrete_information(columns: np.ndarray, values: list[np.ndarray], p: np.nd
     latents = np.array([entropy(np.bincount(column, p)) for column in columns])
     factors = np.array([entropy(np.bincount(value, p)) for value in values])
     joint = [[entropy(np.bincount(value * size + column, p)) for value in values] for column in columns]
-    return np.maximum(latents[:, None] + factors - joint, 0)
+    information = latents[:, None] + factors - joint
+    return np.where(information > 1e-12, information, 0)  # less is rounding
 
 
 def need_sklearn(what: str) -> None:

@@ -48,6 +48,10 @@ class Mixture:
         loc, scale = np.asarray(loc, np.float64), np.asarray(scale, np.float64)
         self.weights = np.full(len(loc), 1 / len(loc)) if weights is None else np.asarray(weights, np.float64)
         self._regions = _regions(loc - loc.min(), scale, self.weights, order)
+        # Places of means are rounded, which moves narrow components against each other, and what is smooth on a coarse
+        # lattice is interpolated on a finer one.
+        self._rounding = 4 * np.finfo(np.float64).eps * (1 + np.abs(loc).max() / scale.min())
+        self._rounding += 1e-9 if len(self._regions) > 1 else 0
 
     def entropies(self, labels: np.ndarray, count: int) -> MixtureEntropies:
         """H(z) and H(z|v) for labels v in 0 … count − 1, [N]."""
@@ -65,7 +69,7 @@ class Mixture:
         for region, total in zip(self._regions, totals, strict=True):
             sums[:, count] += region.integrals(*total)
         entropy, coarse, series = sums
-        error = series + np.abs(coarse - entropy)
+        error = series + np.abs(coarse - entropy) + self._rounding
         return MixtureEntropies(float(entropy[count]), entropy[:count], float(error[count]), error[:count])
 
     def _densities(self, labels: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -109,7 +113,8 @@ class _Region:
 def _regions(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray, order: int) -> list[_Region]:
     """Regions that together cover the line wherever components reach, the narrowest octave first."""
     least = scale.min()
-    octave = np.rint(np.log2(scale / least) * LEVELS).astype(np.int64) // LEVELS
+    level = np.rint(np.log2(scale / least) * LEVELS).astype(np.int64)
+    octave = level // LEVELS
     regions: list[_Region] = []
     finer: list[_Region] = []
     for k in range(int(octave.max()) + 1):
@@ -127,7 +132,8 @@ def _regions(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray, order: int
         for i, lattice in enumerate(lattices):
             own = inside[home == i] if len(lattices) > 1 else inside
             chosen = slice(None) if len(own) == len(loc) else own
-            parts = components(lattice, chosen, loc[chosen], scale[chosen], weights[chosen], order)
+            own_level = level[chosen] - k * LEVELS
+            parts = components(lattice, chosen, loc[chosen], scale[chosen], weights[chosen], own_level, order)
             finer.append(_Region(parts, lattice.quadrature(within[i])))
         regions += finer
     return regions

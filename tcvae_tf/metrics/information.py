@@ -102,10 +102,9 @@ def mig(
     if bins < 2 or tolerance <= 0 or (samples is None and method == "monte_carlo") or (samples or 2) < 2:
         raise ValueError("mig: bins and samples must be 2 or more, and tolerance positive")
     grid = codes.grid
-    several = tuple(name for name, size in zip(grid.names, grid.sizes, strict=True) if size > 1)
-    factors = several if method == "histogram" else tuple(grid.scored or ())
+    factors = grid.varying if method == "histogram" else tuple(grid.scored or ())
     entropies = np.array([grid.entropy(name) for name in factors])
-    if not factors or entropies.min() <= 0:
+    if not factors or not set(factors) <= set(grid.varying):
         raise ValueError("MIG: scored factors need two values or more that occur; choose others")
     ceiling, errors = 1.0, None
     if method == "exact":
@@ -114,7 +113,8 @@ def mig(
         information, errors, latents = _monte_carlo(codes, factors, int(samples or 0), seed, verbose)
     else:
         information, entropies, latents = _histogram(codes, factors, samples, seed, bins)
-        ceiling = float(np.mean(np.minimum(1, np.log(bins) / entropies)))
+        entropies = np.where(entropies > 0, entropies, np.inf)  # a factor that was drawn with one value has no gap
+        ceiling = float(np.mean([min(1, np.log(bins) / grid.entropy(name)) for name in factors]))
     gaps, winners = _gaps(information, entropies)
     bound = _bound(information, errors, entropies) if errors is not None and method == "exact" else None
     return MIG(

@@ -107,11 +107,11 @@ class Lattice:
         return share
 
 
-def components(lattice: Lattice, inside, loc, scale, weights, order: int) -> Few | Many:
+def components(lattice: Lattice, inside, loc, scale, weights, level, order: int) -> Few | Many:
     """The components of one octave that lie on a lattice, in the quicker of two ways: as `Few` or as `Many`."""
     if len(loc) <= min(_FEW, _FEW_A_NODE * lattice.size):
         return Few(lattice, np.arange(len(loc)) if isinstance(inside, slice) else inside, loc, scale, weights)
-    return Many(lattice, inside, loc, scale, weights, order)
+    return Many(lattice, inside, loc, scale, weights, level, order)
 
 
 def _fast_length(size: int) -> int:
@@ -131,9 +131,10 @@ class Few:
 
     def __init__(self, lattice: Lattice, inside: np.ndarray, loc, scale, weights) -> None:
         self.lattice, self._inside = lattice, inside
-        node = np.rint(loc / lattice.spacing).astype(np.int64)[:, None] + np.arange(-_REACH, _REACH + 1)
-        z = (node * lattice.spacing - loc[:, None]) / scale[:, None]
-        self._node = node - lattice.first
+        node, offsets = np.rint(loc / lattice.spacing), np.arange(-_REACH, _REACH + 1)
+        d = loc - node * lattice.spacing
+        z = (offsets * lattice.spacing - d[:, None]) / scale[:, None]
+        self._node = node.astype(np.int64)[:, None] + (offsets - lattice.first)
         self._density = np.exp(-0.5 * z**2) * (weights / (scale * math.sqrt(2 * math.pi)))[:, None]
 
     @property
@@ -160,14 +161,14 @@ class Many:
       lattice: where.
       inside: which of the mixture's components these are.
       loc, scale, weights: theirs, [n].
+      level: of the width s nearest to each σ, from 0, the narrowest of the octave, to LEVELS − 1.
       order: P of the series.
     """
 
-    def __init__(self, lattice: Lattice, inside, loc, scale, weights, order: int) -> None:
+    def __init__(self, lattice: Lattice, inside, loc, scale, weights, level, order: int) -> None:
         self.lattice, self._inside, self._order = lattice, inside, order
         self._period = _fast_length(lattice.size)
         width = lattice.spacing * POSITIONS
-        level = np.rint(np.log2(scale / width) * LEVELS).astype(np.int64)
         self._widths = width * 2.0 ** (np.arange(LEVELS) / LEVELS)
         node = np.rint(loc / lattice.spacing)
         self._cell = level * self._period + (node.astype(np.int64) - lattice.first)

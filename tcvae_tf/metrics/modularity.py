@@ -115,7 +115,8 @@ def infomec(codes: Codes, seed: int = 0, samples: int = 10_000, neighbours: int 
 
     Settings as in the authors' code for continuous latents: mutual information by nearest neighbours (Ross 2014,
     k = 10), logistic regression without a penalty and with balanced classes, measured on the images it was fitted to.
-    The number of images is ours.
+    The number of images is ours. They are distinct, since an image would be its own nearest neighbour: no more than
+    there are.
 
     Args:
       codes: posteriors of the whole data set; the means are used.
@@ -131,11 +132,12 @@ def infomec(codes: Codes, seed: int = 0, samples: int = 10_000, neighbours: int 
     from sklearn.feature_selection import mutual_info_classif
 
     draws = Draws(codes, seed)
-    x, values = draws.sample(samples)
+    x, values = draws.sample(samples, distinct=True)
+    values = {name: value for name, value in values.items() if np.ptp(value) > 0}
     ranges = np.ptp(x, axis=0)
     active = ranges > ranges.max() / 20
     x = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
-    p = np.full(samples, 1 / samples)
+    p = np.full(len(x), 1 / len(x))
     rows = []
     for value in values.values():
         found = mutual_info_classif(x, value, discrete_features=False, n_neighbors=neighbours, random_state=seed)
@@ -148,7 +150,7 @@ def infomec(codes: Codes, seed: int = 0, samples: int = 10_000, neighbours: int 
         _share(information[active].T),
         information,
         active,
-        draws.factors,
+        tuple(values),
     )
 
 
@@ -156,7 +158,7 @@ def _share(information: np.ndarray) -> float:
     """Mean over the rows of max / sum, from 1/columns … 1 to 0 … 1. A row without information counts as even."""
     rows, columns = information.shape
     if rows == 0 or columns < 2:
-        return 1.0 if rows else 0.0
+        return 1.0 if rows and columns else 0.0
     sums = information.sum(axis=1)
     shares = np.where(sums > 0, information.max(axis=1) / np.where(sums > 0, sums, 1), 1 / columns)
     return float((shares.mean() - 1 / columns) / (1 - 1 / columns))

@@ -167,8 +167,8 @@ def sap(
         j, name = pair
         z, v = x[:, j], values[name]
         if continuous:
-            spread = z.var() * v.var()
-            return float(np.cov(z, v, ddof=0)[0, 1] ** 2 / spread) if spread > 1e-12 else 0.0
+            moving = z.var() > 1e-12 and np.ptp(v) > 0
+            return float(np.corrcoef(z, v)[0, 1] ** 2) if moving else 0.0
         if len(np.unique(v)) < 2:
             return float(np.mean(values_test[name] == v[0]))
         model = LinearSVC(C=0.01, class_weight="balanced", random_state=seed).fit(z[:, None], v)

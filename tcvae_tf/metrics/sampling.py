@@ -22,8 +22,8 @@ from tcvae_tf import provenance
 #: Fewest samples in a block, and multiplications in a block's product: small enough to stay in the cache of one core,
 #: and for BLAS to leave the parallel work to the threads here.
 _SAMPLES, _PRODUCT = 64, 900_000
-#: Largest |z|/σ: there (z/σ)² is rounded by a hundredth.
-_PRECISE = 1e7
+#: Largest |z|/σ: there (z/σ)² is rounded by 1e-4.
+_PRECISE = 1e6
 #: Posteriors whose polynomials are in memory at a time.
 _POSTERIORS = 2**19
 
@@ -71,8 +71,8 @@ def log_mixture(
     if reach.max() > _PRECISE:
         j = int(reach.argmax())
         raise ValueError(
-            f"scale {scale[:, j].min():.2g} of latent {j} is too small beside means spread over "
-            f"{np.ptp(loc[:, j]):.3g} for log q(z) in float64; bound the smallest scale"
+            f"scale {scale[:, j].min():.2g} of latent {j} is too small beside z, which spreads over "
+            f"{np.ptp(z[:, j]):.3g}, for log q(z) in float64; bound the smallest scale"
         )
     sums, reference = np.zeros(len(z)), shift.copy()
     block = max(_SAMPLES, _PRODUCT // ((2 * z.shape[1] + 2) * min(len(loc), _POSTERIORS)))

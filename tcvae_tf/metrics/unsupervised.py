@@ -33,16 +33,19 @@ def gaussian_total_correlation(codes: Codes) -> GaussianTotalCorrelation:
     Args:
       codes: posteriors of the whole data set.
     """
-    p, loc = codes.grid.probabilities, codes.loc.astype(np.float64)
-    centred = loc - p @ loc
+    cells = codes.grid.cells
+    p, loc = codes.grid.probabilities[cells], codes.loc[cells].astype(np.float64)
+    centred = loc - loc[0]  # exactly zero for a constant
+    moving = np.ptp(centred, axis=0) > 0
+    centred = np.where(moving, centred - p @ centred, 0)
     covariance = (p[:, None] * centred).T @ centred
-    noise = np.diag(p @ codes.scale.astype(np.float64) ** 2)
-    return GaussianTotalCorrelation(_normal_tc(covariance), _normal_tc(covariance + noise), covariance)
+    noise = np.diag(p @ codes.scale[cells].astype(np.float64) ** 2)
+    return GaussianTotalCorrelation(_normal_tc(covariance, moving), _normal_tc(covariance + noise), covariance)
 
 
-def _normal_tc(covariance: np.ndarray) -> float:
+def _normal_tc(covariance: np.ndarray, moving: np.ndarray | None = None) -> float:
     variances = np.diag(covariance)
-    moving = variances > 1e-12 * max(variances.max(), 1e-300)
+    moving = np.ones(len(variances), bool) if moving is None else moving
     correlation = covariance[np.ix_(moving, moving)] / np.sqrt(np.outer(variances[moving], variances[moving]))
     eigenvalues = np.linalg.eigvalsh(correlation)
     return float(-0.5 * np.sum(np.log(eigenvalues))) if np.all(eigenvalues > 1e-12) else np.inf
@@ -64,7 +67,8 @@ def active_units(codes: Codes, threshold: float = 0.01) -> ActiveUnits:
       codes: posteriors of the whole data set.
       threshold: of the variance.
     """
-    p, loc = codes.grid.probabilities, codes.loc.astype(np.float64)
+    cells = codes.grid.cells
+    p, loc = codes.grid.probabilities[cells], codes.loc[cells].astype(np.float64)
     variances = p @ (loc - p @ loc) ** 2
     active = variances > threshold
     return ActiveUnits(int(active.sum()), active, variances)

@@ -58,13 +58,15 @@ def factor_vae_score(
       TypeError, ValueError: something else than Codes, no varying factor.
     """
     draws = Draws(codes, seed)
-    p = codes.grid.probabilities
-    variances = p @ (codes.loc - p @ codes.loc) ** 2
+    cells = codes.grid.cells
+    p, loc = codes.grid.probabilities[cells], codes.loc.astype(np.float64)
+    loc -= p @ loc[cells]
+    variances = p @ loc[cells] ** 2
     active = np.sqrt(variances) >= threshold
     votes = np.zeros((2, codes.latent_dim, len(draws.factors)), np.int64)
     if not active.any():
         return FactorVAEScore(0.0, 0.0, votes[0], active, draws.factors)
-    scaled = (codes.loc[:, active] / np.sqrt(variances[active])).astype(np.float32)
+    scaled = (loc[:, active] / np.sqrt(variances[active])).astype(np.float32)
     latents = np.flatnonzero(active)
     for table, count in zip(votes, (train, evaluate), strict=True):
         chosen = draws.rng.integers(len(draws.factors), size=count)
