@@ -43,10 +43,15 @@ _HELP = {
   the codes.npz of a run of this package, which needs no --grid
 The N rows stand in the grid's order: the last factor varies fastest.
 
+A MIG far below what you expect may mean rows in another order than the grid's, or σ under the name of log σ².
+
 From PyTorch: np.savez("posteriors.npz", mean=mu.numpy(), logvar=logvar.numpy())
 
 """,
 }
+
+
+_MEASURES = f"any of {', '.join(scoring.MEASURES)} (default: {', '.join(scoring.QUICK)})"
 
 
 def _train_flags() -> flags.FlagValues:
@@ -72,7 +77,7 @@ def _score_flags() -> flags.FlagValues:
     flags.DEFINE_string("grid", None, "the factors, slowest first: shape=3,scale=6,...", flag_values=values)
     flags.DEFINE_list("scored", None, "factors that the MIG scores (default: all)", flag_values=values)
     flags.DEFINE_string("spread", None, "of npy: scale (default), variance, logvar, log_sigma", flag_values=values)
-    flags.DEFINE_list("measures", None, f"any of {', '.join(scoring.MEASURES)}", flag_values=values)
+    flags.DEFINE_list("measures", None, _MEASURES, flag_values=values)
     flags.DEFINE_boolean("all", False, "all measures but Monte Carlo MIG; some take minutes", flag_values=values)
     flags.DEFINE_integer("seed", 0, "of whatever is sampled", flag_values=values)
     flags.DEFINE_string("json", None, "write all details to this file; - prints them instead", flag_values=values)
@@ -100,9 +105,10 @@ def _data(values: flags.FlagValues) -> None:
 
 
 def _score(values: flags.FlagValues, paths: Sequence[str]) -> None:
-    grid, scored, spread = values.grid, values.scored, values.spread
+    grid, spread = values.grid, values.spread
+    scored = [name for name in values.scored or [] if name] or None
     codes = scoring.read(paths, grid, scored, spread)
-    names = values.measures or scoring.QUICK
+    names = [name for name in values.measures or [] if name] or scoring.QUICK
     if values["all"].value:
         names = [name for name in scoring.MEASURES if name != "mig_monte_carlo"]
 

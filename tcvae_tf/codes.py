@@ -57,9 +57,16 @@ class Codes:
         if self.prior_cross_entropy is not None and self.prior_cross_entropy.shape != self.loc.shape[1:]:
             raise ValueError(f"Codes: prior_cross_entropy must be [D]; got {self.prior_cross_entropy.shape}")
         cells = slice(None) if self.grid.weights is None else self.grid.cells
+        occurs = np.ones(n, bool) if self.grid.weights is None else self.grid.weights > 0
         for name, value in (("loc", self.loc), ("scale", self.scale), ("log_px", self.log_px)):
-            if value is not None and not np.all(np.isfinite(value[cells])):
-                raise ValueError(f"Codes: {name} has values that are not finite; did the training diverge?")
+            if value is None:
+                continue
+            bad = np.flatnonzero(~np.isfinite(value.reshape(n, -1)).all(axis=1) & occurs)
+            if len(bad):
+                raise ValueError(
+                    f"Codes: {name} has values that are not finite in {len(bad)} rows, the first is row {bad[0]}; did "
+                    "the training diverge?"
+                )
         if self.prior_cross_entropy is not None and not np.all(np.isfinite(self.prior_cross_entropy)):
             raise ValueError("Codes: prior_cross_entropy has values that are not finite")
         if self.scale[cells].min() <= 0:

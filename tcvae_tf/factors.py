@@ -135,6 +135,8 @@ class FactorGrid:
         """
         for name, chosen in values.items():
             size = self.sizes[self.axis(name)]
+            if np.ndim(chosen) != 1:
+                raise ValueError(f"FactorGrid: give a list of value indices for {name}; got {chosen!r}")
             if not len(chosen) or len(set(chosen)) < len(chosen) or not all(0 <= value < size for value in chosen):
                 raise ValueError(f"FactorGrid: {name} needs distinct values from 0 to {size - 1}; got {list(chosen)}")
         kept = np.ix_(

@@ -32,6 +32,8 @@ _NAMES = {
     "log_sigma": ("log_sigma", "log_scale", "log_std", "logsigma"),
 }
 
+_SAY = "if it is log σ or log σ², say so: by its name in an npz, with --spread=log_sigma or logvar for npy"
+
 #: Measures by the name that the command line knows: title, function, and which of its fields the table shows.
 MEASURES: dict[str, tuple[str, Callable[[Codes, int], Any], tuple[str, ...]]] = {
     "mig": ("MIG, exact", lambda codes, seed: metrics.mig(codes), ("error_bound",)),
@@ -41,18 +43,18 @@ MEASURES: dict[str, tuple[str, Callable[[Codes, int], Any], tuple[str, ...]]] = 
         ("ceiling",),
     ),
     "mig_monte_carlo": ("MIG, Monte Carlo", lambda codes, seed: metrics.mig(codes, "monte_carlo", seed=seed), ()),
-    "elbo": (
+    "elbo_decomposition": (
         "ELBO (nats)",
         lambda codes, seed: metrics.elbo_decomposition(codes, seed=seed),
         ("reconstruction", "mutual_information", "total_correlation", "standard_error", "kl"),
     ),
-    "factor_vae": ("FactorVAE score", metrics.factor_vae_score, ("train_accuracy",)),
-    "beta_vae": ("β-VAE score", metrics.beta_vae_score, ("train_accuracy",)),
+    "factor_vae_score": ("FactorVAE score", metrics.factor_vae_score, ("train_accuracy",)),
+    "beta_vae_score": ("β-VAE score", metrics.beta_vae_score, ("train_accuracy",)),
     "dci": ("DCI disentanglement", metrics.dci, ("completeness", "informativeness")),
     "sap": ("SAP", metrics.sap, ()),
-    "modularity": ("modularity", metrics.modularity_explicitness, ("explicitness",)),
+    "modularity_explicitness": ("modularity", metrics.modularity_explicitness, ("explicitness",)),
     "infomec": ("InfoMEC modularity", metrics.infomec, ("explicitness", "compactness")),
-    "gaussian_tc": (
+    "gaussian_total_correlation": (
         "TC of a Gaussian fit to the means (nats)",
         lambda codes, seed: metrics.gaussian_total_correlation(codes),
         ("of_samples",),
@@ -60,7 +62,14 @@ MEASURES: dict[str, tuple[str, Callable[[Codes, int], Any], tuple[str, ...]]] = 
     "active_units": ("active units", lambda codes, seed: metrics.active_units(codes), ()),
 }
 #: Those that take a minute at most on dSprites and need no extra package.
-QUICK = ("mig", "mig_histogram", "elbo", "factor_vae", "gaussian_tc", "active_units")
+QUICK = (
+    "mig",
+    "mig_histogram",
+    "elbo_decomposition",
+    "factor_vae_score",
+    "gaussian_total_correlation",
+    "active_units",
+)
 
 
 def parse_grid(words: str, scored: Sequence[str] | None = None, weights: np.ndarray | None = None) -> FactorGrid:
@@ -99,7 +108,8 @@ def read(
     """
     files = [Path(path) for path in paths]
     if [file.suffix for file in files] not in ([".npz"], [".npy"], [".npy", ".npy"]):
-        raise ValueError("give one npz, one npy of shape [2, N, D], or two npy: means, then scales")
+        given = ", ".join(file.name for file in files) or "no file"
+        raise ValueError(f"{given}: give one npz, one npy of shape [2, N, D], or two npy: means, then scales")
     if spread is not None and spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; {suggest(spread, list(SPREADS))}")
     loaded = [_load(file) for file in files]
@@ -112,7 +122,7 @@ def read(
     else:
         arrays = _pair(files, loaded, spread or "scale")
     if grid is None:
-        raise ValueError(f"{files[0].name} does not say its grid; give it, as in shape=3,scale=6, slowest first")
+        raise ValueError(f"{files[0].name} does not say its grid; give --grid=shape=3,scale=6,... slowest first")
     shape = parse_grid(grid)
     weights = None if "weights" not in arrays else _column("weights", arrays["weights"], shape)
     return _codes(files[0].name, arrays, parse_grid(grid, scored, weights))
@@ -120,20 +130,17 @@ def read(
 
 def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     """The array of an npy, the arrays of an npz."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
     try:
         found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray) == (path.suffix == ".npz"):
-            raise ValueError(
-                f"it is not what its name says; rename it to {'.npy' if path.suffix == '.npz' else '.npz'}"
-            )
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            return {name: found[name] for name in found.files}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
-    except Exception as error:  # damaged files fail in many ways
-        raise ValueError(f"{path}: cannot be read as NumPy arrays: {error}") from error
+        arrays = found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except Exception as error:  # damaged files fail in many ways, and some of NumPy's advice is not for them
+        raise ValueError(f"{path}: cannot be read as NumPy arrays of numbers; is it damaged?") from error
+    if isinstance(arrays, np.ndarray) == (path.suffix == ".npz"):
+        other = ".npy" if path.suffix == ".npz" else ".npz"
+        raise ValueError(f"{path} is not what its name says; rename it to {other}")
+    return arrays
 
 
 def _saved(path: Path, grid: str | None, scored: Sequence[str] | None) -> Codes:
@@ -171,9 +178,9 @@ def _codes(name: str, arrays: dict[str, np.ndarray], grid: FactorGrid) -> Codes:
     with np.errstate(over="ignore", invalid="ignore"):
         scale = SPREADS[meaning](second.astype(np.float64))
     if meaning == "scale" and second[grid.cells].min() < 0:
-        raise ValueError(f"{name}: {spread_name} has negative values; if it is log σ or log σ², say so by its name")
+        raise ValueError(f"{name}: {spread_name} has negative values; {_SAY}")
     if meaning == "variance" and second[grid.cells].min() < 0:
-        raise ValueError(f"{name}: {spread_name} has negative values; a log-variance is named logvar")
+        raise ValueError(f"{name}: {spread_name} has negative values; {_SAY}")
     if meaning != "scale" and np.any(scale[grid.cells] == 0):
         raise ValueError(f"{name}: {spread_name} is so small that σ underflows to 0; is it what its name says?")
     return Codes(
@@ -236,7 +243,7 @@ def measure(
     """
     for name in names:
         if name not in MEASURES:
-            raise ValueError(f"unknown measure {name!r}; {suggest(name, list(MEASURES))}")
+            raise ValueError(f"unknown measure {name!r}; {suggest(name.lower(), list(MEASURES))}")
         if name not in (*QUICK, "mig_monte_carlo"):
             need_sklearn(MEASURES[name][0])
     found = {}

@@ -56,6 +56,7 @@ def test_select_keeps_some_values_and_weighs_what_is_left():
     ("values", "message"),
     [
         ({"d": [0]}, "no factor 'd'"),
+        ({"a": 0}, "give a list of value indices for a"),
         ({"a": []}, "a needs distinct values"),
         ({"a": [0, 0]}, "distinct"),
         ({"a": [2]}, "from 0 to 1"),

@@ -237,6 +237,18 @@ def test_the_histogram_of_sampled_images_comes_near_that_of_all(rng):
     assert tc.mig(codes, method="histogram", seed=3).score == pytest.approx(all_images, abs=0.03)
 
 
+def test_results_print_as_a_line(rng):
+    loc, scale = make(rng)
+    codes = tc.Codes(loc=loc, scale=scale, grid=GRID, log_px=np.full(96, -5.0))
+    found = tc.mig(codes)
+    assert str(found).startswith(f"MIG {found.score:.4f} (exact, numerical error below ")
+    assert f"a {found.gaps[0]:.3f}" in str(found)
+    parts = tc.elbo_decomposition(codes, samples=100)
+    assert str(parts).startswith(f"ELBO {parts.elbo:.3f} = -5.000 − I {parts.mutual_information:.3f} − TC")
+    alone = tc.elbo_decomposition(tc.Codes(loc=loc, scale=scale, grid=GRID), samples=100)
+    assert str(alone).startswith(f"KL {alone.kl:.3f} = I {alone.mutual_information:.3f} + TC")
+
+
 def test_a_progress_bar_is_drawn_when_asked_for(rng, capsys):
     loc, scale = make(rng)
     codes = tc.Codes(loc=loc, scale=scale, grid=GRID)

@@ -203,3 +203,26 @@ def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):
     for measure in (tc.dci, tc.sap, tc.beta_vae_score, tc.modularity_explicitness, tc.infomec):
         with pytest.raises(ImportError, match=r"needs scikit-learn; pip install 'tcvae_tf\[metrics\]'"):
             measure(codes("perfect"))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: tc.factor_vae_score(c, train=0), "train must be 2 or more; got 0"),
+        (lambda c: tc.factor_vae_score(c, batch_size=1), "batch_size must be 2 or more"),
+        (lambda c: tc.beta_vae_score(c, evaluate=0), "evaluate must be 2 or more"),
+        (lambda c: tc.dci(c, test=-5), "test must be 2 or more"),
+        (lambda c: tc.sap(c, train=0), "train must be 2 or more"),
+        (lambda c: tc.modularity_explicitness(c, bins=0), "bins must be 2 or more"),
+        (lambda c: tc.infomec(c, samples=0), "samples must be 2 or more"),
+        (lambda c: tc.infomec(c, samples=50, neighbours=500), "fewer than the 50 images; got 500"),
+    ],
+)
+def test_sizes_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(codes("perfect"))
+
+
+def test_a_classifier_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="scikit-learn classifier; got 'rf'"):
+        tc.dci(codes("perfect"), classifier="rf")

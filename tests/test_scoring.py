@@ -90,11 +90,11 @@ def test_what_cannot_be_measured_is_left_out_of_all(posteriors):
     loc, scale = posteriors
     lone = tc.Codes(loc=loc, scale=scale, grid=tc.FactorGrid(("image",), (N,)))
     lines = []
-    found = scoring.measure(lone, ["mig", "beta_vae"], announce=lines.append, skip=True)
+    found = scoring.measure(lone, ["mig", "beta_vae_score"], announce=lines.append, skip=True)
     assert list(found) == ["mig"]
     assert lines[-1].startswith("left out: β-VAE score: beta_vae_score needs two factors")
     with pytest.raises(ValueError, match="needs two factors"):
-        scoring.measure(lone, ["beta_vae"])
+        scoring.measure(lone, ["beta_vae_score"])
 
 
 def test_what_is_wrong_is_said(tmp_path, posteriors):
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said(tmp_path, posteriors):
     assert "loc is (3, 40), [D, N]; transpose it" in wrong(tmp_path, {"loc": loc.T, "scale": scale.T})
     assert "scale must have the shape of loc" in wrong(tmp_path, {**good, "scale": scale[:, :2]})
     assert "scale has negative values; if it is log σ" in wrong(tmp_path, {**good, "scale": np.log(scale)})
-    assert "a log-variance is named logvar" in wrong(tmp_path, {"loc": loc, "variance": np.log(scale)})
+    assert "say so: by its name in an npz" in wrong(tmp_path, {"loc": loc, "variance": np.log(scale)})
     assert "loc has values that are not finite" in wrong(tmp_path, {**good, "loc": np.where(loc > 3, np.nan, loc)})
     assert "scale must be positive" in wrong(tmp_path, {**good, "scale": 0 * scale})
     assert "scale has values that are not finite" in wrong(tmp_path, {"loc": loc, "log_sigma": 1e4 * scale})
@@ -163,18 +163,20 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, posteriors, capsys
     assert set(written) == set(scoring.QUICK)
     assert written["mig"]["score"] == pytest.approx(tc.mig(codes).score, abs=1e-6)
     assert np.shape(written["mig"]["mutual_information"]) == (3, 3)
-    assert cli.main([*words[:3], "--json=-", "--measures=factor_vae"]) == 0
-    assert list(json.loads(capsys.readouterr().out)) == ["factor_vae"]
+    assert cli.main([*words[:3], "--json=-", "--measures=factor_vae_score"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["factor_vae_score"]
 
 
 def test_every_measure_can_be_asked_for(posteriors):
     loc, scale = posteriors
     loc = np.concatenate([loc, loc[:, :1]], axis=1)  # a duplicate: an infinite TC of the means
     codes = tc.Codes(loc=loc, scale=scale[:, [0, 1, 2, 0]], grid=GRID)
-    cheap = [name for name in scoring.MEASURES if name not in ("dci", "sap", "modularity", "mig_monte_carlo")]
+    cheap = [
+        name for name in scoring.MEASURES if name not in ("dci", "sap", "modularity_explicitness", "mig_monte_carlo")
+    ]
     found = scoring.measure(codes, cheap)
     text = json.dumps(scoring.as_json(found), allow_nan=False)
-    assert json.loads(text)["gaussian_tc"]["score"] is None
+    assert json.loads(text)["gaussian_total_correlation"]["score"] is None
     for name in cheap:
         assert scoring.MEASURES[name][0] in scoring.table(found)
 

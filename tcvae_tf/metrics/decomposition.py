@@ -48,6 +48,15 @@ class ELBODecomposition:
     numerical_error: np.ndarray
     samples: int
 
+    def __str__(self) -> str:
+        known = self.elbo is not None
+        left = f"ELBO {self.elbo:.3f} = {self.reconstruction:.3f} − " if known else f"KL {self.kl:.3f} = "
+        sign = "−" if known else "+"
+        return (
+            f"{left}I {self.mutual_information:.3f} {sign} TC {self.total_correlation:.3f} {sign} "
+            f"Σ KL_j {self.dimension_kl.sum():.3f} nats (I and TC ± {self.standard_error:.3f})"
+        )
+
     @property
     def score(self) -> float | None:
         """The ELBO."""

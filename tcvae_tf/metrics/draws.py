@@ -15,15 +15,19 @@ class Draws:
     Args:
       codes: of the whole data set.
       seed: of all draws.
+      sizes: the measure's numbers of images and the like, which must be 2 or more.
 
     Raises:
       TypeError: something else than Codes.
-      ValueError: no factor has two values or more that occur.
+      ValueError: a size below 2; no factor has two values or more that occur.
     """
 
-    def __init__(self, codes: Codes, seed: int) -> None:
+    def __init__(self, codes: Codes, seed: int, **sizes: int) -> None:
         if not isinstance(codes, Codes):
             raise TypeError(f"measures take codes, as tc.encode(vae, data) gives; got {type(codes).__name__}")
+        for name, size in sizes.items():
+            if size < 2:
+                raise ValueError(f"{name} must be 2 or more; got {size}")
         self.codes, self.grid = codes, codes.grid
         self.rng = np.random.default_rng(seed)
         self._values: dict[str, np.ndarray] = {}

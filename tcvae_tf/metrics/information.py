@@ -51,6 +51,11 @@ class MIG:
     ceiling: float = 1.0
     information_error: np.ndarray | None = None
 
+    def __str__(self) -> str:
+        gaps = ", ".join(f"{name} {gap:.3f}" for name, gap in zip(self.factors, self.gaps, strict=True))
+        error = "" if self.error_bound is None else f", numerical error below {self.error_bound:.0e}"
+        return f"MIG {self.score:.4f} ({self.method}{error}): {gaps}"
+
     @property
     def normalised(self) -> np.ndarray:
         """I(z_j; v_k) / H(v_k), [D, K]."""

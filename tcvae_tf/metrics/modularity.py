@@ -40,6 +40,7 @@ def modularity_explicitness(
 ) -> ModularityExplicitness:
     """Ridgeway and Mozer (2018), section 3: does a latent know of one factor only, and are factors linearly readable?
 
+    Every latent counts alike, the dead ones too, which the little that they know makes more or less modular by chance.
     Defaults as in disentanglement_lib: 20 bins of equal width, logistic regression with scikit-learn's settings.
 
     Args:
@@ -53,7 +54,7 @@ def modularity_explicitness(
       TypeError, ValueError: something else than Codes, no varying factor.
     """
     need_sklearn("modularity_explicitness")
-    draws = Draws(codes, seed)
+    draws = Draws(codes, seed, train=train, test=test, bins=bins)
     (x, values), (x_test, values_test) = draws.sample(train), draws.sample(test)
     information = discrete_information(binned(x, bins), list(values.values()), np.full(train, 1 / train))
     squares = information**2
@@ -131,9 +132,11 @@ def infomec(codes: Codes, seed: int = 0, samples: int = 10_000, neighbours: int 
     need_sklearn("infomec")
     from sklearn.feature_selection import mutual_info_classif
 
-    draws = Draws(codes, seed)
+    draws = Draws(codes, seed, samples=samples)
     x, values = draws.sample(samples, distinct=True)
     values = {name: value for name, value in values.items() if np.ptp(value) > 0}
+    if not 1 <= neighbours < len(x):
+        raise ValueError(f"infomec: neighbours must be 1 or more and fewer than the {len(x)} images; got {neighbours}")
     ranges = np.ptp(x, axis=0)
     active = ranges > ranges.max() / 20
     x = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)

@@ -67,10 +67,12 @@ def dci(
       TypeError, ValueError: something else than Codes, no varying factor.
     """
     need_sklearn("dci")
+    if classifier is not None and not hasattr(classifier, "fit"):
+        raise TypeError(f"dci: classifier must be a scikit-learn classifier; got {classifier!r}")
     from sklearn.base import clone
     from sklearn.ensemble import GradientBoostingClassifier
 
-    draws = Draws(codes, seed)
+    draws = Draws(codes, seed, train=train, test=test)
     (x, values), (x_test, values_test) = draws.sample(train), draws.sample(test)
     prototype = GradientBoostingClassifier(random_state=seed) if classifier is None else classifier
 
@@ -160,7 +162,7 @@ def sap(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    draws = Draws(codes, seed)
+    draws = Draws(codes, seed, train=train, test=test)
     (x, values), (x_test, values_test) = draws.sample(train), draws.sample(test)
 
     def accuracy(pair: tuple[int, str]) -> float:

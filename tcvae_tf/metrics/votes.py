@@ -57,7 +57,7 @@ def factor_vae_score(
     Raises:
       TypeError, ValueError: something else than Codes, no varying factor.
     """
-    draws = Draws(codes, seed)
+    draws = Draws(codes, seed, batch_size=batch_size, train=train, evaluate=evaluate)
     cells = codes.grid.cells
     p, loc = codes.grid.probabilities[cells], codes.loc.astype(np.float64)
     loc -= p @ loc[cells]
@@ -114,7 +114,7 @@ def beta_vae_score(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    draws = Draws(codes, seed)
+    draws = Draws(codes, seed, batch_size=batch_size, train=train, evaluate=evaluate)
     if len(draws.factors) < 2:
         raise ValueError("beta_vae_score needs two factors or more that vary, to tell them apart")
     points, labels = _difference_points(draws, train + evaluate, batch_size)
