@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import tcvae_tf as tc
+from tcvae_tf import results
 from tcvae_tf.sweep import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,21 @@ def test_the_example_of_one_s_own_data_loads(tmp_path, monkeypatch):
     assert len(data) == 48
     assert tuple(data.grid.names) == ("size", "x", "y")
     assert "dataset=my_data:squares" in TEXT
+
+
+def test_the_times_are_those_of_the_benchmark():
+    rows = results.read_rows(ROOT / "results" / "benchmark.csv")
+    lines = [line for line in TEXT.splitlines() if line.startswith("| `tc.")]
+    checked = 0
+    for row in rows:
+        samples = {"elbo_decomposition": "10000"}.get(row["measure"], row["samples"])
+        if (row["images"], row["latents"], row["samples"]) == ("737280", "10", samples):
+            name = {"mig_histogram": 'mig(codes, method="histogram")'}.get(row["measure"], f"{row['measure']}(codes)")
+            found = [line for line in lines if f"`tc.{name}`" in line]
+            if found:
+                assert f"{float(row['seconds']):.2g} s".replace("2e+02", "200") in found[0], name
+                checked += 1
+    assert checked == 11
 
 
 def test_linked_files_exist():
