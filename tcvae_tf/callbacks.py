@@ -128,6 +128,9 @@ class Measures(keras.callbacks.Callback):
         self.data, self.every, self.samples, self.seed = data, every, samples, seed
         self._found: dict[str, float] = {}
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._found = {}
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last = self.model.stop_training or epoch + 1 == self.params["epochs"]
         if not self._found or last or (epoch + 1) % self.every == 0:
