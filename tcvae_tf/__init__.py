@@ -21,6 +21,7 @@ _HOME = {
     "load": "tcvae_tf.datasets",
     "Objective": "tcvae_tf.objective",
     "VAE": "tcvae_tf.models",
+    "FactorVAE": "tcvae_tf.factor_vae",
     "Codes": "tcvae_tf.codes",
     "encode": "tcvae_tf.codes",
     "mig": "tcvae_tf.metrics",

@@ -175,13 +175,7 @@ class VAE(keras.Model):
 
     def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> keras.callbacks.History:
         """Keras' fit, stopped by a FloatingPointError that names the step and the term when one is not finite."""
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(_StopWhenNotFinite())
-        else:
-            given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-            callbacks = [_StopWhenNotFinite(), *given]
-        if isinstance(args[0] if args else kwargs.get("x"), tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # it has an order of its own; Keras warns that it cannot shuffle it
+        callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
     def get_config(self) -> dict:
@@ -202,6 +196,19 @@ class VAE(keras.Model):
         for part in ("encoder", "decoder"):
             config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
         return cls(**{**config, "objective": Objective(**config["objective"])})
+
+
+def fit_arguments(args: tuple, callbacks: Any, kwargs: dict) -> tuple[Any, dict]:
+    """What our models add to the arguments of Keras' fit."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(_StopWhenNotFinite())
+    else:
+        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+        callbacks = [_StopWhenNotFinite(), *given]
+    if isinstance(args[0] if args else kwargs.get("x"), tf.data.Dataset):
+        # It has an order of its own; Keras warns that it cannot shuffle it.
+        kwargs = {"shuffle": False, **kwargs}
+    return callbacks, kwargs
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):

@@ -63,6 +63,35 @@ def mlp(
     return encoder, keras.Model(latent, logits, name="decoder")
 
 
+def discriminator(
+    latent_dim: int = 10, width: int = 1000, layers: int = 6, slope: float = 0.2, seed: int | None = None
+) -> keras.Model:
+    """FactorVAE's discriminator (Kim and Mnih 2018, appendix): D – width × layers, leaky ReLU, then two logits.
+
+    Args:
+      latent_dim: D.
+      width, layers: of the hidden layers; 6 × 1000 in the paper.
+      slope: of the leaky ReLU below zero; 0.2 in disentanglement_lib.
+      seed: makes the initial weights reproducible; None draws from Keras' global generator.
+
+    Returns:
+      [B, D] → [B, 2]: logits of "from q(z)" and "from the product of its marginals".
+
+    Raises:
+      ValueError: a size below one.
+    """
+    if min(latent_dim, width, layers) < 1:
+        raise ValueError(f"discriminator: sizes must be at least 1; got {latent_dim=}, {width=}, {layers=}")
+    seeds = _seeds(seed)
+    latent = keras.Input((latent_dim,), name="latent")
+    hidden = latent
+    for _ in range(layers):
+        hidden = keras.layers.Dense(width, **_keras_dense(seeds))(hidden)
+        hidden = keras.layers.LeakyReLU(slope)(hidden)
+    logits = keras.layers.Dense(2, name="logits", **_keras_dense(seeds))(hidden)
+    return keras.Model(latent, logits, name="discriminator")
+
+
 def _seeds(seed: int | None) -> Iterator[int | None]:
     """An endless stream of independent seeds for initializers, all None when `seed` is."""
     sequence = np.random.SeedSequence(seed)

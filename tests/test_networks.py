@@ -59,3 +59,13 @@ def test_keras_initial_values_are_available():
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         tc.networks.mlp((4, 4, 1), **arguments)
+
+
+def test_the_discriminator_has_the_paper_s_shape():
+    net = tc.networks.discriminator()
+    assert net.count_params() == 11 * 1000 + 5 * 1001 * 1000 + 1001 * 2
+    assert [layer.negative_slope for layer in net.layers if "leaky" in layer.name] == [pytest.approx(0.2)] * 6
+    one, two = (tc.networks.discriminator(3, 4, 2, seed=5).get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    with pytest.raises(ValueError, match="sizes must be at least 1"):
+        tc.networks.discriminator(layers=0)

@@ -1,0 +1,199 @@
+"""FactorVAE: a VAE beside a discriminator that estimates its total correlation by a density ratio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tcvae_tf.datasets import decode
+from tcvae_tf.models import EVALUATE, TRAIN, VAE, fit_arguments
+
+#: Draws within a step: z of either batch, and the permutation.
+_FIRST, _SECOND, _PERMUTE = range(3)
+
+
+@keras.saving.register_keras_serializable("tcvae_tf")
+class FactorVAE(keras.Model):
+    """FactorVAE (Kim and Mnih 2018): the loss of its VAE plus tc_weight · E_q(z) [log D_0(z) − log D_1(z)].
+
+    D tells samples of q(z), class 0, from samples whose latents were permuted across the batch, each latent by itself,
+    which stand for ∏_j q(z_j), class 1: the difference of its logits estimates log q(z)/∏_j q(z_j). Each step takes the
+    gradients of both losses at the same weights, then applies both.
+
+    Args:
+      vae: a `tc.VAE`, of which this takes encoder, decoder, objective (α = β = γ = 1 in the paper) and noise. It can be
+        used by itself: `tc.encode(model.vae, data)`.
+      discriminator: [B, D] → two logits [B, 2].
+      tc_weight: γ in the paper.
+      batches: 2, as in the paper: a step's batch is split, one half for the VAE and class 0, the other to be permuted,
+        so give `data.batches(2 * B)`. Or 1, as disentanglement_lib has it: the same images for both.
+
+    Attributes:
+      tc_weight: a float32 variable; assign to it to change the weight during training.
+
+    Raises:
+      ValueError: a discriminator that does not fit the VAE, a negative weight, another number of batches.
+    """
+
+    def __init__(
+        self, vae: VAE, discriminator: keras.Model, tc_weight: float = 10.0, batches: int = 2, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if tuple(discriminator.input_shape[1:]) != (vae.latent_dim,) or discriminator.output_shape[-1] != 2:
+            raise ValueError(
+                f"discriminator {discriminator.input_shape} → {discriminator.output_shape} does not fit: it takes "
+                f"{vae.latent_dim} latents and gives two logits"
+            )
+        if tc_weight < 0 or batches not in (1, 2):
+            raise ValueError(f"FactorVAE: tc_weight must not be negative, batches 1 or 2; got {tc_weight}, {batches}")
+        self.vae, self.discriminator, self.batches = vae, discriminator, batches
+        self._first_tc_weight = float(tc_weight)
+        self.tc_weight = self.add_weight(
+            name="tc_weight",
+            shape=(),
+            dtype="float32",
+            initializer=keras.initializers.Constant(tc_weight),
+            trainable=False,
+            autocast=False,
+        )
+        self.image_shape, self.latent_dim = vae.image_shape, vae.latent_dim
+        names = ("loss", "reconstruction", *vae.objective.terms)
+        names += ("discriminator_tc", "discriminator_loss", "discriminator_accuracy")
+        self._trackers = [keras.metrics.Mean(name=name) for name in names]
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self._trackers
+
+    @property
+    def step(self) -> keras.Variable:
+        """The number of training steps taken."""
+        return self.vae.step
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        discriminator_optimizer: Any = None,
+        *,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """Keras' compile with two optimizers; "auto" means XLA everywhere but under tf.distribute.
+
+        Args:
+          optimizer: of the VAE.
+          discriminator_optimizer: of the discriminator; Adam(1e-4, 0.5, 0.9) by default, as in the paper.
+        """
+        if jit_compile == "auto":
+            jit_compile = not tf.distribute.has_strategy()
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        if discriminator_optimizer is None:
+            discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self._build_optimizers()
+
+    def _build_optimizers(self) -> None:
+        self.optimizer.build(self.vae.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def get_compile_config(self) -> dict:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "optimizer": serialize(self.optimizer),
+            "discriminator_optimizer": serialize(self.discriminator_optimizer),
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config: dict) -> None:
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "vae": keras.saving.serialize_keras_object(self.vae),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "tc_weight": self._first_tc_weight,
+            "batches": self.batches,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> FactorVAE:
+        config = dict(config)
+        for part in ("vae", "discriminator"):
+            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
+        return cls(**config)
+
+    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> keras.callbacks.History:
+        """Keras' fit, stopped by a FloatingPointError that names the step and the term when one is not finite."""
+        callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
+        return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Pixel probabilities of the reconstruction from the posterior mean, [B, H, W, C]."""
+        return self.vae(images, training=training)
+
+    def _two_losses(
+        self, data: Any, seed: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """The loss of the VAE, that of the discriminator, and their terms, in nats."""
+        images = decode(keras.utils.unpack_x_y_sample_weight(data)[0], self.image_shape)
+        seeds = [tf.random.fold_in(seed, draw) for draw in (_FIRST, _SECOND, _PERMUTE)]
+        half = tf.shape(images)[0] // self.batches
+        vae = self.vae
+        loc, scale, z, log_px = vae.elbo_sample(images[:half], seeds[_FIRST], training)
+        families = (vae.posterior_family, vae.prior_family)
+        penalty, terms = vae.objective.penalty(z, loc, scale, vae.dataset_size, vae.beta.value, *families)
+        other = z if self.batches == 1 else vae.encode(images[half:], training).sample(seed=seeds[_SECOND])
+        logits = tf.cast(self.discriminator(z, training=training), tf.float32)
+        permuted = tf.stop_gradient(permute_latents(other, seeds[_PERMUTE]))
+        logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
+
+        total_correlation = tf.reduce_mean(logits[:, 0] - logits[:, 1])
+        loss = tf.reduce_mean(penalty - log_px) + self.tc_weight.value * total_correlation
+        # Cross-entropy of class 0 for z and class 1 for the permuted: softplus of the other class's lead.
+        joint = tf.nn.softplus(logits[:, 1] - logits[:, 0])
+        product = tf.nn.softplus(logits_permuted[:, 0] - logits_permuted[:, 1])
+        discriminator_loss = 0.5 * (tf.reduce_mean(joint) + tf.reduce_mean(product))
+        right = tf.concat([logits[:, 0] > logits[:, 1], logits_permuted[:, 1] > logits_permuted[:, 0]], axis=0)
+        means = {name: tf.reduce_mean(term) for name, term in terms.items()}
+        means |= {"loss": loss, "reconstruction": tf.reduce_mean(log_px), "discriminator_tc": total_correlation}
+        means |= {"discriminator_loss": discriminator_loss}
+        means |= {"discriminator_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
+        return loss, discriminator_loss, means
+
+    def _track(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for tracker in self._trackers:
+            tracker.update_state(terms[tracker.name])
+        return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of both optimizers; returns running means of the losses and their terms, in nats."""
+        with tf.GradientTape(persistent=True) as tape:
+            loss, discriminator_loss, terms = self._two_losses(data, self.vae.noise_seed(TRAIN, self.step.value), True)
+            scaled = self.optimizer.scale_loss(loss)
+            scaled_discriminator = self.discriminator_optimizer.scale_loss(discriminator_loss)
+        variables = self.vae.trainable_variables, self.discriminator.trainable_variables
+        # Each gradient is taken with respect to its own network alone, and both before either network moves.
+        gradients = tape.gradient(scaled, variables[0]), tape.gradient(scaled_discriminator, variables[1])
+        self.optimizer.apply(gradients[0], variables[0])
+        self.discriminator_optimizer.apply(gradients[1], variables[1])
+        self.step.assign_add(1)
+        return self._track(terms)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The same terms without a step."""
+        _, _, terms = self._two_losses(data, self.vae.noise_seed(EVALUATE, self._trackers[0].count), False)
+        return self._track(terms)
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
+
+
+def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Each latent permuted across the batch by itself: samples of ∏_j q(z_j) from samples of q(z), [B, D]."""
+    columns = tf.transpose(z)
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(columns), seed), axis=1)
+    return tf.transpose(tf.gather(columns, order, batch_dims=1))
