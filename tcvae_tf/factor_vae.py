@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tcvae_tf.datasets import decode
-from tcvae_tf.models import EVALUATE, TRAIN, VAE, fit_arguments
+from tcvae_tf.models import EVALUATE, TRAIN, VAE, fit_arguments, track
 
 #: Draws within a step: z of either batch, and the permutation.
 _FIRST, _SECOND, _PERMUTE = range(3)
@@ -93,9 +93,6 @@ class FactorVAE(keras.Model):
         if discriminator_optimizer is None:
             discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self._build_optimizers()
-
-    def _build_optimizers(self) -> None:
         self.optimizer.build(self.vae.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
@@ -164,11 +161,6 @@ class FactorVAE(keras.Model):
         means |= {"discriminator_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
         return loss, discriminator_loss, means
 
-    def _track(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        for tracker in self._trackers:
-            tracker.update_state(terms[tracker.name])
-        return {tracker.name: tracker.result() for tracker in self._trackers}
-
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of both optimizers; returns running means of the losses and their terms, in nats."""
         with tf.GradientTape(persistent=True) as tape:
@@ -181,12 +173,12 @@ class FactorVAE(keras.Model):
         self.optimizer.apply(gradients[0], variables[0])
         self.discriminator_optimizer.apply(gradients[1], variables[1])
         self.step.assign_add(1)
-        return self._track(terms)
+        return track(self._trackers, terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same terms without a step."""
         _, _, terms = self._two_losses(data, self.vae.noise_seed(EVALUATE, self._trackers[0].count), False)
-        return self._track(terms)
+        return track(self._trackers, terms)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)

@@ -150,11 +150,6 @@ class VAE(keras.Model):
         means = {name: tf.reduce_mean(term) for name, term in terms.items()}
         return loss, {"loss": loss, "reconstruction": tf.reduce_mean(log_px), **means}
 
-    def _track(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        for tracker in self._trackers:
-            tracker.update_state(terms[tracker.name])
-        return {tracker.name: tracker.result() for tracker in self._trackers}
-
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer; returns the running means of the loss and its terms, in nats."""
         with tf.GradientTape() as tape:
@@ -163,12 +158,12 @@ class VAE(keras.Model):
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         self.step.assign_add(1)
-        return self._track(terms)
+        return track(self._trackers, terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same terms without a step. The batch's number, which the trackers count, chooses the noise."""
         _, terms = self._loss(data, self.noise_seed(EVALUATE, self._trackers[0].count), training=False)
-        return self._track(terms)
+        return track(self._trackers, terms)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
@@ -196,6 +191,13 @@ class VAE(keras.Model):
         for part in ("encoder", "decoder"):
             config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
         return cls(**{**config, "objective": Objective(**config["objective"])})
+
+
+def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Counts the terms of a batch in, and returns the running means by name."""
+    for tracker in trackers:
+        tracker.update_state(terms[tracker.name])
+    return {tracker.name: tracker.result() for tracker in trackers}
 
 
 def fit_arguments(args: tuple, callbacks: Any, kwargs: dict) -> tuple[Any, dict]:
