@@ -85,7 +85,8 @@ def _circumstances(rows: Sequence[Row], wanted: int, preset: Preset) -> str:
         f"Machine: {distinct('device')}",
         "Versions: " + ", ".join(f"{name} {distinct(f'versions.{name}')}" for name in versions),
         f"Commit: {distinct('commit')}",
-        f"Data: dSprites, {distinct('data.source', 'data.sha256')}",
-        "Departs from the paper: " + "; ".join(preset.deviations()),
+        f"Data: {distinct('run.dataset', 'data.source', 'data.sha256')}",
     ]
+    for dataset in sorted({line["run.dataset"] for line in rows}):
+        facts.append(f"Departs from the paper on {dataset}: " + "; ".join(preset.deviations(dataset)))
     return "\n".join(f"* {fact}." for fact in facts) + "\n"

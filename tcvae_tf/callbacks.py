@@ -62,7 +62,9 @@ class Checkpoint(keras.callbacks.Callback):
         earlier = [row for row in self._rows if int(row["step"]) <= self._first_step]
         self._rows = [*earlier, {**reached, "seconds": round(began - self._began, 3), **means}]
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self._rows[-1]), lineterminator="\n")
+        # Measures come once an epoch, so that a line within one has fewer columns.
+        columns = dict.fromkeys(name for row in self._rows for name in row)
+        writer = csv.DictWriter(text, list(columns), lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(self._rows)
         files.write_text(self.history, text.getvalue())

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from tcvae_tf import files, scoring
+from tcvae_tf import files, runs, scoring
 from tcvae_tf.runs import Run
 from tcvae_tf.version import __version__
 
@@ -25,6 +25,7 @@ _USAGE = """tcvae: β-TCVAE and its baselines, trained and measured.
 
 Examples:
   tcvae train --method=beta_tcvae --beta=6 --width=256 --batch_size=512 --epochs=10 --seed=3
+  tcvae train --setting=factor_vae_kim_mnih --seed=3                  FactorVAE as its own paper has it
   tcvae train --thin=3 --width=64 --batch_size=128 --steps=100        a trial of half a minute
   tcvae score runs/dsprites-vae-mlp1200-b1-s0-123456/codes.npz
   tcvae score posteriors.npz --grid=shape=3,scale=6,orientation=40,posX=32,posY=32 --scored=scale,orientation,posX,posY
@@ -59,16 +60,20 @@ def _train_flags() -> flags.FlagValues:
     define: dict[type, Any] = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
     for field in dataclasses.fields(Run):
         define[type(field.default)](field.name, field.default, field.metadata["help"], flag_values=values)
+    settings = f"start from a setting with a name: {', '.join(runs.SETTINGS)}"
+    flags.DEFINE_string("setting", None, settings, flag_values=values)
     flags.DEFINE_string("root", "runs", "directory of all runs", flag_values=values)
+    measures = "epochs from one exact measurement during training to the next, in history.csv; 0 for none"
+    flags.DEFINE_integer("measure_every", 0, measures, flag_values=values)
     flags.DEFINE_boolean("quiet", False, "no progress bars", flag_values=values)
     return values
 
 
 def _data_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    flags.DEFINE_string("dataset", "dsprites", "a known name (dsprites), or module:function", flag_values=values)
+    flags.DEFINE_string("dataset", "dsprites", "dsprites, faces3d, or module:function", flag_values=values)
     flags.DEFINE_string("source", "auto", "auto, npz, tfds or generated", flag_values=values)
-    flags.DEFINE_string("path", None, "the official npz file, or the TFDS data directory", flag_values=values)
+    flags.DEFINE_string("path", None, "the official file, or the TFDS data directory", flag_values=values)
     return values
 
 
@@ -85,14 +90,14 @@ def _score_flags() -> flags.FlagValues:
 
 
 def _train(values: flags.FlagValues) -> None:
-    fields: dict[str, Any] = {field.name: values[field.name].value for field in dataclasses.fields(Run)}
-    run = Run(**fields)
-    from tcvae_tf import runs
-
+    names = [field.name for field in dataclasses.fields(Run)]
+    given: dict[str, Any] = {name: values[name].value for name in names if values[name].present}
+    run = Run.named(values.setting, **given) if values.setting else Run(**given)
     done = runs.read_record(run, values.root) is not None
     print(f"{'already done:' if done else 'run'} {run.id} in {values.root}", file=sys.stderr)
     # Keras draws its bars on standard output, which belongs to the record where it is no terminal.
-    record = runs.execute(run, values.root, verbose=0 if values.quiet or not sys.stdout.isatty() else 1)
+    verbose = 0 if values.quiet or not sys.stdout.isatty() else 1
+    record = runs.execute(run, values.root, verbose, values.measure_every)
     print(json.dumps(record, indent=2))
 
 

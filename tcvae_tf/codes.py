@@ -77,6 +77,13 @@ class Codes:
         """D."""
         return self.loc.shape[1]
 
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Samples of q(z) over the whole data set: n ~ p(n), then z ~ q(z|x_n); [count, D]."""
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(len(self.grid), size=count, p=self.grid.weights)
+        draw = {"normal": rng.normal, "laplace": rng.laplace}[self.posterior]
+        return draw(self.loc[rows], self.scale[rows])
+
     def save(self, path: str | Path) -> None:
         """Writes an npz, whole or not at all; .npz is added to the name where it is missing."""
         arrays = {"loc": self.loc, "scale": self.scale}
@@ -124,14 +131,18 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     starts = range(0, n, batch_size)
     show = len(starts) > 20 if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(n, verbose=int(show), unit_name="image")
-    loc, scale, log_px = np.empty((n, vae.latent_dim), "f4"), np.empty((n, vae.latent_dim), "f4"), np.empty(n, "f4")
+    found = {name: np.empty((n, vae.latent_dim), "f4") for name in ("loc", "scale", "cross_entropy")}
+    found["log_px"] = np.empty(n, "f4")
     for index, start in enumerate(starts):
         # The last batch is filled up with images already seen, so that one compiled program serves all.
         rows = np.arange(start, start + batch_size) % n
         batch = tf.constant(data.storage[start : start + batch_size] if rows[-1] >= start else data.storage[rows])
         stop = min(start + batch_size, n)
-        found = vae.encode_batch(batch, vae.noise_seed(ENCODE, tf.constant(index)))
-        for array, part in zip((loc, scale, log_px), found, strict=True):
+        parts = vae.encode_batch(batch, vae.noise_seed(ENCODE, tf.constant(index)))
+        for array, part in zip(found.values(), parts, strict=True):
             array[start:stop] = part.numpy()[: stop - start]
         progress.add(stop - start)
-    return Codes(loc=loc, scale=scale, grid=data.grid, log_px=log_px, posterior=vae.posterior_family)
+    cross_entropy = found.pop("cross_entropy")
+    if vae.prior_family != "normal":
+        found["prior_cross_entropy"] = data.grid.probabilities @ cross_entropy
+    return Codes(**found, grid=data.grid, posterior=vae.posterior_family)

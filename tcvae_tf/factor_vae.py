@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tcvae_tf.datasets import decode
@@ -141,8 +142,7 @@ class FactorVAE(keras.Model):
         half = tf.shape(images)[0] // self.batches
         vae = self.vae
         loc, scale, z, log_px = vae.elbo_sample(images[:half], seeds[_FIRST], training)
-        families = (vae.posterior_family, vae.prior_family)
-        penalty, terms = vae.objective.penalty(z, loc, scale, vae.dataset_size, vae.beta.value, *families)
+        penalty, terms = vae.penalty(z, loc, scale)
         other = z if self.batches == 1 else vae.encode(images[half:], training).sample(seed=seeds[_SECOND])
         logits = tf.cast(self.discriminator(z, training=training), tf.float32)
         permuted = tf.stop_gradient(permute_latents(other, seeds[_PERMUTE]))
@@ -179,6 +179,24 @@ class FactorVAE(keras.Model):
         """The same terms without a step."""
         _, _, terms = self._two_losses(data, self.vae.noise_seed(EVALUATE, self._trackers[0].count), False)
         return track(self._trackers, terms)
+
+    def judge(self, z: np.ndarray, seed: int = 0) -> dict[str, float]:
+        """What the discriminator says of samples of q(z) over the whole data set, such as `codes.sample(100_000)`.
+
+        Args:
+          z: samples, [S, D].
+          seed: of the permutation.
+
+        Returns:
+          total_correlation: E_q(z) [log D_0(z) − log D_1(z)] in nats, to be held against the exact one of
+            `tc.elbo_decomposition`; accuracy: the share of samples, permuted or not, that are put in their class.
+        """
+        lead = []
+        for sample in (z, np.random.default_rng(seed).permuted(z, axis=0)):
+            logits = self.discriminator.predict(sample.astype(np.float32), batch_size=4096, verbose=0)
+            lead.append(np.float64(logits[:, 0]) - logits[:, 1])
+        accuracy = (np.mean(lead[0] > 0) + np.mean(lead[1] < 0)) / 2
+        return {"total_correlation": float(lead[0].mean()), "accuracy": float(accuracy)}
 
     def predict_step(self, data: Any) -> tf.Tensor:
         return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)

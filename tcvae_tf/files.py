@@ -40,6 +40,11 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_json(path: str | Path) -> Any:
+    """The value that `write_json` wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as JSON to `path`, whole or not at all. NaN and infinity are refused: they are no JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

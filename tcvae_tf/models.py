@@ -62,7 +62,6 @@ class VAE(keras.Model):
         self.objective = objective or Objective()
         self.dataset_size, self.seed = dataset_size, seed
         self.prior_family, self.posterior_family = prior, posterior
-        distributions.prior(prior)
         distributions.posterior(0.0, 1.0, posterior)
         self.image_shape = tuple(encoder.input_shape[1:])
         self.latent_dim = decoder.input_shape[-1]
@@ -84,9 +83,24 @@ class VAE(keras.Model):
             trainable=False,
             autocast=False,
         )
+        self._flow = None
+        if prior == "flow":
+            self._flow = self.add_weight(
+                name="flow",
+                shape=(3, distributions.FLOW_STEPS, self.latent_dim),
+                dtype="float32",
+                initializer=keras.initializers.RandomNormal(stddev=distributions.FLOW_SPREAD, seed=seed % 2**31),
+                autocast=False,
+            )
+        _ = self.prior  # refuses an unknown family
         names = ("loss", "reconstruction", *self.objective.terms)
         self._trackers = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
+
+    @property
+    def prior(self) -> tfp.distributions.Distribution:
+        """p(z_j), of batch shape [] or, for the flow prior, [D]."""
+        return distributions.prior(self.prior_family, flow=None if self._flow is None else self._flow.value)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -129,14 +143,24 @@ class VAE(keras.Model):
         z = posterior.sample(seed=seed)
         return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
 
+    def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The objective's penalty in the present step, and its terms, each [B] in nats."""
+        families = (self.posterior_family, self.prior)
+        return self.objective.penalty(
+            z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value
+        )
+
     @functools.cached_property
     def encode_batch(self) -> Any:
-        """loc and scale [B, D] and one sample of log p(x|z) [B] of a stored batch: compiled once for each shape."""
+        """Of a stored batch, loc, scale and −E_q(z_j|x) log p(z_j), each [B, D], and one sample of log p(x|z), [B].
+
+        Compiled once for each shape.
+        """
 
         @tf.function(jit_compile=not tf.distribute.has_strategy())
         def encode_batch(batch: tf.Tensor, seed: tf.Tensor):
             loc, scale, _, log_px = self.elbo_sample(decode(batch, self.image_shape), seed)
-            return loc, scale, log_px
+            return loc, scale, distributions.prior_cross_entropy(loc, scale, self.posterior_family, self.prior), log_px
 
         return encode_batch
 
@@ -144,8 +168,7 @@ class VAE(keras.Model):
         """The minibatch loss and its terms, each a batch mean in nats."""
         images = decode(keras.utils.unpack_x_y_sample_weight(data)[0], self.image_shape)
         loc, scale, z, log_px = self.elbo_sample(images, seed, training)
-        families = (self.posterior_family, self.prior_family)
-        penalty, terms = self.objective.penalty(z, loc, scale, self.dataset_size, self.beta.value, *families)
+        penalty, terms = self.penalty(z, loc, scale)
         loss = tf.reduce_mean(penalty - log_px)
         means = {name: tf.reduce_mean(term) for name, term in terms.items()}
         return loss, {"loss": loss, "reconstruction": tf.reduce_mean(log_px), **means}

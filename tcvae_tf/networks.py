@@ -38,29 +38,104 @@ def mlp(
     Raises:
       ValueError: a size below one or an unknown initializer.
     """
-    if min(*image_shape, latent_dim, width) < 1:
-        raise ValueError(f"mlp: sizes must be at least 1; got {image_shape=}, {latent_dim=}, {width=}")
-    if initializer not in INITIALIZERS:
-        raise ValueError(f"mlp: unknown initializer {initializer!r}; choose from {', '.join(INITIALIZERS)}")
-    seeds = _seeds(seed)
-
-    def dense(inputs, units: int, activation: str | None = None, name: str | None = None):
-        options = _pytorch_dense(inputs.shape[-1], seeds) if initializer == "pytorch" else _keras_dense(seeds)
-        return keras.layers.Dense(units, activation, name=name, **options)(inputs)
-
+    layers = _Layers("mlp", image_shape, latent_dim, width, initializer, seed)
     pixels = math.prod(image_shape)
     image = keras.Input(image_shape, name="image")
     hidden = keras.layers.Flatten()(image)
     for _ in range(2):
-        hidden = dense(hidden, width, "relu")
-    encoder = keras.Model(image, dense(hidden, 2 * latent_dim, name="loc_and_log_scale"), name="encoder")
+        hidden = layers.dense(hidden, width, "relu")
+    encoder = keras.Model(image, layers.dense(hidden, 2 * latent_dim, name="loc_and_log_scale"), name="encoder")
 
     latent = keras.Input((latent_dim,), name="latent")
     hidden = latent
     for _ in range(3):
-        hidden = dense(hidden, width, "tanh")
-    logits = keras.layers.Reshape(image_shape)(dense(hidden, pixels, name="logits"))
+        hidden = layers.dense(hidden, width, "tanh")
+    logits = keras.layers.Reshape(image_shape)(layers.dense(hidden, pixels, name="logits"))
     return encoder, keras.Model(latent, logits, name="decoder")
+
+
+def conv(
+    image_shape: tuple[int, int, int],
+    latent_dim: int = 10,
+    width: int = 512,
+    initializer: str = "pytorch",
+    seed: int | None = None,
+) -> tuple[keras.Model, keras.Model]:
+    """The paper's convolutional networks for 3D Faces (appendix on architectures; released vae_quant.py).
+
+    Encoder: convolutions of 4×4 with stride 2, 32 – 32 – 64 – 64 channels, then one over all that is left, 4×4 for
+    images of 64×64, to 512, each with batch normalisation and ReLU; then 2D outputs, loc beside log σ.
+    Decoder: the mirror image by transposed convolutions, D – 512 – 64 – 64 – 32 – 32 – one logit for each value.
+
+    Batch normalisation counts with the batch in training and with its moving statistics otherwise, in `encode` too.
+
+    Args:
+      image_shape: (H, W, C); H and W multiples of 16.
+      latent_dim: D.
+      width: channels of the last hidden layer, 512 in the paper; the others follow in proportion.
+      initializer: "pytorch", U(±1/√fan_in) as torch.nn has by default, or "keras", Keras' own default.
+      seed: makes the initial weights reproducible; None draws from Keras' global generator.
+
+    Returns:
+      encoder: [B, H, W, C] → [B, 2D], and decoder: [B, D] → [B, H, W, C].
+
+    Raises:
+      ValueError: a size below one, H or W that four halvings do not divide, or an unknown initializer.
+    """
+    layers = _Layers("conv", image_shape, latent_dim, width, initializer, seed)
+    channels, left = _channels(width / 512), (image_shape[0] // 16, image_shape[1] // 16)
+
+    image = hidden = keras.Input(image_shape, name="image")
+    for count in channels:
+        hidden = layers.normalised(layers.conv(hidden, count))
+    hidden = layers.normalised(layers.conv(hidden, width, left, 1, "valid"))
+    outputs = layers.conv(hidden, 2 * latent_dim, 1, 1, name="loc_and_log_scale")
+    encoder = keras.Model(image, keras.layers.Flatten()(outputs), name="encoder")
+
+    latent = keras.Input((latent_dim,), name="latent")
+    hidden = layers.normalised(layers.transposed(keras.layers.Reshape((1, 1, latent_dim))(latent), width, 1, 1))
+    hidden = layers.normalised(layers.transposed(hidden, channels[-1], left, 1, "valid"))
+    for count in channels[-2::-1]:
+        hidden = layers.normalised(layers.transposed(hidden, count))
+    return encoder, keras.Model(latent, layers.transposed(hidden, image_shape[-1], name="logits"), name="decoder")
+
+
+def conv_plain(
+    image_shape: tuple[int, int, int],
+    latent_dim: int = 10,
+    width: int = 128,
+    initializer: str = "pytorch",
+    seed: int | None = None,
+) -> tuple[keras.Model, keras.Model]:
+    """FactorVAE's convolutional networks (Kim and Mnih 2018, appendix, as we recall it), without normalisation.
+
+    Encoder: convolutions of 4×4 with stride 2, 32 – 32 – 64 – 64 channels, a dense layer of 128, each with ReLU; then
+    2D outputs, loc beside log σ. Decoder: the mirror image.
+
+    Args:
+      width: units of the dense layer, 128 in the paper; the channels follow in proportion.
+      For the others, what is returned and what is raised see `conv`.
+    """
+    layers = _Layers("conv_plain", image_shape, latent_dim, width, initializer, seed)
+    channels, left = _channels(width / 128), (image_shape[0] // 16, image_shape[1] // 16)
+
+    image = hidden = keras.Input(image_shape, name="image")
+    for count in channels:
+        hidden = layers.conv(hidden, count, activation="relu")
+    hidden = layers.dense(keras.layers.Flatten()(hidden), width, "relu")
+    encoder = keras.Model(image, layers.dense(hidden, 2 * latent_dim, name="loc_and_log_scale"), name="encoder")
+
+    latent = keras.Input((latent_dim,), name="latent")
+    hidden = layers.dense(layers.dense(latent, width, "relu"), math.prod(left) * channels[-1], "relu")
+    hidden = keras.layers.Reshape((*left, channels[-1]))(hidden)
+    for count in channels[-2::-1]:
+        hidden = layers.transposed(hidden, count, activation="relu")
+    return encoder, keras.Model(latent, layers.transposed(hidden, image_shape[-1], name="logits"), name="decoder")
+
+
+def _channels(multiple: float) -> list[int]:
+    """Channels of the four convolutions that halve the image."""
+    return [max(1, round(multiple * count)) for count in (32, 32, 64, 64)]
 
 
 def discriminator(
@@ -86,10 +161,60 @@ def discriminator(
     latent = keras.Input((latent_dim,), name="latent")
     hidden = latent
     for _ in range(layers):
-        hidden = keras.layers.Dense(width, **_keras_dense(seeds))(hidden)
+        hidden = keras.layers.Dense(width, **_keras_initial(seeds))(hidden)
         hidden = keras.layers.LeakyReLU(slope)(hidden)
-    logits = keras.layers.Dense(2, name="logits", **_keras_dense(seeds))(hidden)
+    logits = keras.layers.Dense(2, name="logits", **_keras_initial(seeds))(hidden)
     return keras.Model(latent, logits, name="discriminator")
+
+
+class _Layers:
+    """Makes layers that share an initializer and a stream of seeds.
+
+    Raises:
+      ValueError: a size below one, an unknown initializer, or an image that convolutions cannot halve four times.
+    """
+
+    def __init__(
+        self, network: str, image_shape: tuple[int, int, int], latent_dim: int, width: int, initializer: str, seed
+    ) -> None:
+        if min(*image_shape, latent_dim, width) < 1:
+            raise ValueError(f"{network}: sizes must be at least 1; got {image_shape=}, {latent_dim=}, {width=}")
+        if initializer not in INITIALIZERS:
+            raise ValueError(f"{network}: unknown initializer {initializer!r}; choose from {', '.join(INITIALIZERS)}")
+        if network != "mlp" and (image_shape[0] % 16 or image_shape[1] % 16):
+            raise ValueError(
+                f"{network}: height and width must be multiples of 16, since four convolutions halve them; got "
+                f"{image_shape}; pad or resize the images, or use mlp"
+            )
+        self._pytorch, self._seeds = initializer == "pytorch", _seeds(seed)
+
+    def dense(self, inputs, units: int, activation: str | None = None, name: str | None = None):
+        return keras.layers.Dense(units, activation, name=name, **self._initial(inputs.shape[-1]))(inputs)
+
+    def conv(self, inputs, channels: int, kernel=4, stride: int = 2, padding: str = "same", activation=None, name=None):
+        fan_in = _area(kernel) * inputs.shape[-1]
+        options = {"padding": padding, "activation": activation, "name": name, **self._initial(fan_in)}
+        return keras.layers.Conv2D(channels, kernel, stride, **options)(inputs)
+
+    def transposed(
+        self, inputs, channels: int, kernel=4, stride: int = 2, padding: str = "same", activation=None, name=None
+    ):
+        # PyTorch takes the second axis of the kernel for its inputs: here that is the outputs.
+        options = {"padding": padding, "activation": activation, "name": name}
+        options |= self._initial(_area(kernel) * channels)
+        return keras.layers.Conv2DTranspose(channels, kernel, stride, **options)(inputs)
+
+    def normalised(self, inputs):
+        """Batch normalisation as PyTorch has it by default, and ReLU."""
+        hidden = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(inputs)
+        return keras.layers.ReLU()(hidden)
+
+    def _initial(self, fan_in: int) -> dict[str, Any]:
+        return _pytorch_initial(fan_in, self._seeds) if self._pytorch else _keras_initial(self._seeds)
+
+
+def _area(kernel: int | tuple[int, int]) -> int:
+    return kernel**2 if isinstance(kernel, int) else math.prod(kernel)
 
 
 def _seeds(seed: int | None) -> Iterator[int | None]:
@@ -99,12 +224,12 @@ def _seeds(seed: int | None) -> Iterator[int | None]:
         yield None if seed is None else int(sequence.spawn(1)[0].generate_state(1)[0] >> 1)
 
 
-def _keras_dense(seeds: Iterator[int | None]) -> dict[str, Any]:
+def _keras_initial(seeds: Iterator[int | None]) -> dict[str, Any]:
     return {"kernel_initializer": keras.initializers.GlorotUniform(next(seeds))}
 
 
-def _pytorch_dense(fan_in: int, seeds: Iterator[int | None]) -> dict[str, Any]:
-    """torch.nn.Linear's default: U(−1/√fan_in, 1/√fan_in) for the kernel and the bias."""
+def _pytorch_initial(fan_in: int, seeds: Iterator[int | None]) -> dict[str, Any]:
+    """The default of torch.nn's layers: U(−1/√fan_in, 1/√fan_in) for the kernel and the bias."""
     bound = 1 / math.sqrt(fan_in)
     return {
         "kernel_initializer": keras.initializers.RandomUniform(-bound, bound, next(seeds)),

@@ -28,36 +28,77 @@ _STYLE = {
 
 
 def mig_distribution(
-    samples: Mapping[str, Sequence[float] | np.ndarray], published: Mapping[str, float], caption: str = ""
+    samples: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]],
+    published: Mapping[str, Mapping[str, float]],
+    caption: str = "",
 ) -> Figure:
     """Box plots of MIG over seeds, every seed a dot, beside the published medians (figure 3 of the paper).
 
     Args:
-      samples: MIG of each seed by method, in the order of the columns; empty for a method that was not run here.
-      published: the paper's medians by method, drawn as diamonds.
+      samples: a panel for each data set, by title: MIG of each seed by method, in the order of the columns; empty for a
+        method that was not run here.
+      published: the paper's medians by panel and method, drawn as diamonds.
       caption: printed below.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(4.2, 3.0), layout="constrained")
-        axes = figure.add_subplot()
-        for column, (method, sample) in enumerate(samples.items()):
-            colour = COLOURS[column % len(COLOURS)]
-            _box(axes, column, np.asarray(sample, float), colour)
-            if method in published:
-                axes.plot(column + 0.32, published[method], "D", color="0.25", markersize=4, zorder=3)
-        axes.plot([], [], "o", color="0.5", markersize=4, label="one seed")
-        axes.plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")
-        axes.set_xticks(range(len(samples)), list(samples))
-        axes.set_xlim(-0.6, len(samples) - 0.4)
-        top = max([0.5, *(max(sample, default=0) for sample in samples.values())])
-        axes.set_ylim(0, min(1.0, 1.08 * top))
-        axes.set_ylabel("MIG (exact, whole data set)")
-        axes.grid(axis="y", color="0.9")
-        axes.set_axisbelow(True)
-        axes.legend(loc="upper left")
+        figure = Figure(figsize=(4.2 * len(samples), 3.0), layout="constrained")
+        panels = figure.subplots(1, len(samples), sharey=True, squeeze=False)[0]
+        for axes, (title, columns) in zip(panels, samples.items(), strict=True):
+            for column, (method, sample) in enumerate(columns.items()):
+                colour = COLOURS[column % len(COLOURS)]
+                _box(axes, column, np.asarray(sample, float), colour)
+                if method in published.get(title, {}):
+                    axes.plot(column + 0.32, published[title][method], "D", color="0.25", markersize=4, zorder=3)
+            axes.set_xticks(range(len(columns)), list(columns))
+            axes.set_xlim(-0.6, len(columns) - 0.4)
+            axes.set_title(title, fontsize=8)
+            axes.grid(axis="y", color="0.9")
+            axes.set_axisbelow(True)
+        top = max([0.5, *(max(sample, default=0) for columns in samples.values() for sample in columns.values())])
+        panels[0].set_ylim(0, min(1.0, 1.08 * top))
+        panels[0].set_ylabel("MIG (exact, whole data set)")
+        panels[0].plot([], [], "o", color="0.5", markersize=4, label="one seed")
+        panels[0].plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")
+        panels[0].legend(loc="upper left")
+        if caption:
+            figure.supxlabel(caption, fontsize=6, color="0.35")
+        return figure
+
+
+def learning_curves(
+    curves: Mapping[str, Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]], caption: str = ""
+) -> Figure:
+    """Measures of the whole data set during training.
+
+    Args:
+      curves: a row of panels for each data set, by title; in it a panel for each measure, by axis label; in it a curve
+        for each method: steps and values. A label that ends in "*" is drawn broken, in the colour of the same label
+        without.
+      caption: printed below.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        columns = max(len(measures) for measures in curves.values())
+        figure = Figure(figsize=(2.3 * columns + 0.6, 2.0 * len(curves) + 0.4), layout="constrained")
+        panels = figure.subplots(len(curves), columns, squeeze=False)
+        for row, (title, measures) in zip(panels, curves.items(), strict=True):
+            names = list(dict.fromkeys(name.rstrip("*") for methods in measures.values() for name in methods))
+            for axes, (label, methods) in zip(row, measures.items(), strict=True):
+                for name, (steps, values) in methods.items():
+                    look = {"color": COLOURS[names.index(name.rstrip("*"))], "linestyle": "--" if "*" in name else "-"}
+                    axes.plot(np.asarray(steps) / 1000, values, marker="o", markersize=2.5, label=name, **look)
+                axes.set_xlabel("thousand steps")
+                axes.set_ylabel(label)
+                axes.grid(color="0.9")
+                axes.set_axisbelow(True)
+            row[0].set_title(title, fontsize=8, loc="left")
+        lines = {line.get_label(): line for axes in panels.flat for line in axes.lines}
+        figure.legend(list(lines.values()), list(lines), loc="outside right center")
         if caption:
             figure.supxlabel(caption, fontsize=6, color="0.35")
         return figure

@@ -14,10 +14,14 @@ from typing import Any
 
 from tcvae_tf import provenance
 from tcvae_tf import runs as runs_module
-from tcvae_tf.runs import Run
+from tcvae_tf.runs import TC_WEIGHT, Run
 
 #: Random initialisations of each setting in the paper (figure 4's caption, as we recall it).
 PAPER_SEEDS = 40
+
+
+#: What the paper trains on each data set with, as fields of Run that are not its defaults.
+PAPER: dict[str, dict[str, Any]] = {"dsprites": {}, "faces3d": {"dataset": "faces3d", "network": "conv"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,23 +31,36 @@ class Preset:
     Attributes:
       name: what --preset takes.
       purpose: one line for --help.
-      settings: Run fields that differ from the paper's, which are Run's defaults.
+      settings: Run fields on dSprites that differ from the paper's, which are Run's defaults.
       seeds: one run of each method for each.
+      faces: as `settings`, on 3D Faces.
     """
 
     name: str
     purpose: str
     settings: dict[str, Any]
     seeds: tuple[int, ...]
+    faces: dict[str, Any]
 
-    def runs(self, variants: Sequence[dict[str, Any]]) -> list[Run]:
+    def runs(self, variants: Sequence[dict[str, Any]], dataset: str = "dsprites") -> list[Run]:
         """One run for each variant and seed; seeds vary slowest, so that early results compare methods."""
-        return [Run(**{**self.settings, **variant, "seed": seed}) for seed in self.seeds for variant in variants]
+        fields = {**PAPER[dataset], **self.of(dataset)}
+        return [Run(**{**fields, **variant, "seed": seed}) for seed in self.seeds for variant in variants]
 
-    def deviations(self) -> list[str]:
-        """How the preset differs from the paper, in words; nothing for the paper's own."""
-        paper, seeds = Run(), len(self.seeds)
-        listed = [f"{name} {value} instead of {getattr(paper, name)}" for name, value in self.settings.items()]
+    def of(self, dataset: str) -> dict[str, Any]:
+        """Run fields on a data set that differ from the paper's."""
+        return self.settings if dataset == "dsprites" else self.faces
+
+    def factor_vae(self, dataset: str = "dsprites", tc_weight: float = TC_WEIGHT) -> dict[str, Any]:
+        """The variant of FactorVAE: twice the iterations of the others, as the paper has it, of two batches each."""
+        run = Run(**{**PAPER[dataset], **self.of(dataset)})
+        longer = {"steps": 2 * run.steps} if run.steps else {"epochs": 4 * run.epochs}
+        return {"method": "factor_vae", "tc_weight": tc_weight, **longer}
+
+    def deviations(self, dataset: str = "dsprites") -> list[str]:
+        """How the preset differs from the paper on a data set, in words; nothing for the paper's own."""
+        paper, seeds = Run(**PAPER[dataset]), len(self.seeds)
+        listed = [f"{name} {value} instead of {getattr(paper, name)}" for name, value in self.of(dataset).items()]
         return listed + ([f"{seeds} {'seed' if seeds == 1 else 'seeds'} a method"] if seeds < PAPER_SEEDS else [])
 
 
@@ -52,23 +69,26 @@ PRESETS = {
     for preset in (
         Preset(
             "smoke",
-            "does everything once, on every third value of each factor and for 20 steps; its numbers mean nothing",
-            {"width": 32, "batch_size": 128, "steps": 20, "thin": 3},
+            "does everything once, on few values of each factor and for 20 steps; its numbers mean nothing",
+            {"width": 32, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 3},
             seeds=(0,),
+            faces={"width": 16, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 5},
         ),
         Preset(
             "quick",
             "all of dSprites once through a small network: figure 3 in under a quarter of an hour on two cores",
-            {"width": 128, "batch_size": 256, "epochs": 1},
+            {"width": 128, "discriminator_width": 128, "batch_size": 256, "epochs": 1},
             seeds=(0, 1),
+            faces={"width": 64, "discriminator_width": 128, "batch_size": 128, "epochs": 1},
         ),
         Preset(
             "cpu",
             "width 256, ten epochs, five seeds: a night on two cores",
-            {"width": 256, "batch_size": 512, "epochs": 10},
+            {"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 10},
             seeds=tuple(range(5)),
+            faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 10},
         ),
-        Preset("paper", "the paper's settings, for a GPU", {}, seeds=tuple(range(PAPER_SEEDS))),
+        Preset("paper", "the paper's settings, for a GPU", {}, seeds=tuple(range(PAPER_SEEDS)), faces={}),
     )
 }
 
@@ -84,6 +104,7 @@ def execute_all(
     root: str | Path = "runs",
     executor: str = "processes",
     workers: int | None = None,
+    measure_every: int = 0,
 ) -> list[dict]:
     """Executes runs that are not done yet; returns all records, in the order of `runs`.
 
@@ -93,6 +114,7 @@ def execute_all(
       executor: "serial" in this process, or "processes": several at a time, one thread each, which gets more done than
         one run with all threads.
       workers: processes at a time; by default one for each core, or one where there is a GPU.
+      measure_every: see `tcvae_tf.runs.execute`.
 
     Raises:
       SweepFailed: after all runs were tried, when some failed; it says where their error.txt is.
@@ -104,7 +126,10 @@ def execute_all(
         raise ValueError(f"workers must be at least 1; got {workers}")
     runs = list(dict.fromkeys(runs))
     todo = [run for run in runs if runs_module.read_record(run, root) is None]
-    failed = _serial(todo, root) if executor == "serial" else _processes(todo, root, workers or _workers())
+    if executor == "serial":
+        failed = _serial(todo, root, measure_every)
+    else:
+        failed = _processes(todo, root, workers or _workers(), measure_every)
     if failed:
         reasons = "; ".join(f"{Path(root) / run.id / 'error.txt'}: {reason}" for run, reason in failed.items())
         raise SweepFailed(f"{len(failed)} of {len(runs)} runs failed: {reasons}")
@@ -117,24 +142,26 @@ def _workers() -> int:
     return 1 if Path("/dev/nvidia0").exists() else provenance.cores()
 
 
-def _serial(runs: Sequence[Run], root: str | Path) -> dict[Run, str]:
+def _serial(runs: Sequence[Run], root: str | Path, measure_every: int) -> dict[Run, str]:
     failed = {}
     for number, run in enumerate(runs, start=1):
         print(f"run {number} of {len(runs)}: {run.id}", flush=True)
         try:
-            runs_module.execute(run, root)
+            runs_module.execute(run, root, measure_every=measure_every)
         except Exception as error:
             failed[run] = f"{type(error).__name__}: {error}".splitlines()[0]
     return failed
 
 
-def _command(run: Run, root: str | Path) -> list[str]:
+def _command(run: Run, root: str | Path, measure_every: int) -> list[str]:
     """The shell command of one run, as a user would type it."""
-    fields = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items() if value != getattr(Run(), name)]
-    return [sys.executable, "-m", "tcvae_tf.cli", "train", f"--root={root}", "--quiet", *fields]
+    defaults = {field.name: field.default for field in dataclasses.fields(run)}
+    fields = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items() if value != defaults[name]]
+    options = [f"--root={root}", f"--measure_every={measure_every}", "--quiet"]
+    return [sys.executable, "-m", "tcvae_tf.cli", "train", *options, *fields]
 
 
-def _processes(runs: Sequence[Run], root: str | Path, workers: int) -> dict[Run, str]:
+def _processes(runs: Sequence[Run], root: str | Path, workers: int, measure_every: int) -> dict[Run, str]:
     waiting = list(runs)
     active: dict[Run, subprocess.Popen] = {}
     failed: dict[Run, str] = {}
@@ -146,7 +173,7 @@ def _processes(runs: Sequence[Run], root: str | Path, workers: int) -> dict[Run,
             while waiting or active:
                 while waiting and len(active) < workers:
                     run = waiting.pop(0)
-                    active[run] = _start(run, root, environment)
+                    active[run] = _start(run, root, _command(run, root, measure_every), environment)
                 time.sleep(0.5)
                 for run in [run for run, process in active.items() if process.poll() is not None]:
                     if active.pop(run).returncode or runs_module.read_record(run, root) is None:
@@ -160,11 +187,11 @@ def _processes(runs: Sequence[Run], root: str | Path, workers: int) -> dict[Run,
     return failed
 
 
-def _start(run: Run, root: str | Path, environment: dict[str, str]) -> subprocess.Popen:
+def _start(run: Run, root: str | Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
     home = Path(root) / run.id
     home.mkdir(parents=True, exist_ok=True)
     with (home / "log.txt").open("ab") as log:
-        return subprocess.Popen(_command(run, root), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
 
 def _reason(run: Run, root: str | Path) -> str:

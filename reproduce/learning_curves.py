@@ -1,0 +1,138 @@
+"""Learning curves: exact measures of the whole data set during training, of every method, on both data sets.
+
+A short training with one seed. It shows that each method learns, and how far a discriminator's estimate of the total
+correlation is from the exact one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reproduce import fig3_mig_distribution as fig3
+from tcvae_tf import files, plots, results
+from tcvae_tf.results import Claim, Row
+from tcvae_tf.runs import Run
+from tcvae_tf.sweep import Preset
+
+TITLE = "Learning curves"
+FILE = "curves.csv"
+#: Epochs from one measurement to the next; FactorVAE, with twice the iterations, in four times the epochs.
+EVERY = 1
+
+#: What the small presets train with; the others as they are.
+SHORT = Preset(
+    "curves",
+    "three epochs of dSprites and of 3D Faces through small networks",
+    {"width": 128, "discriminator_width": 128, "batch_size": 256, "epochs": 3},
+    seeds=(0,),
+    faces={"width": 64, "discriminator_width": 128, "batch_size": 128, "epochs": 3},
+)
+
+_MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
+
+
+def runs(preset: Preset) -> list[Run]:
+    """One run for each data set and method: of SHORT, or of the preset smoke, which does as little as it can."""
+    chosen = preset if preset.name == "smoke" else SHORT
+    made = [run for dataset in fig3.DATASETS for run in chosen.runs(fig3.variants(chosen, dataset), dataset)]
+    return [run for run in made if run.seed == 0]
+
+
+def collect(made: Sequence[Run], root: Path) -> list[Row]:
+    """The measured lines of the runs' histories."""
+    rows = []
+    for run in made:
+        source = files.read_json(root / run.id / "record.json")["data"]["source"]
+        fields = {"id": run.id, "dataset": run.dataset, "source": source, "method": run.method, "seed": str(run.seed)}
+        fields |= {"network": f"{run.network} {run.width}", "batch": str(run.batch_size)}
+        history = results.read_rows(root / run.id / "history.csv")
+        for line in history:
+            if line.get("data_mig"):
+                measured = {name: f"{float(value):.6g}" for name, value in line.items() if name.startswith("data_")}
+                measured["discriminator_tc"] = _short(line.get("discriminator_tc"))
+                measured["discriminator_accuracy"] = _short(line.get("discriminator_accuracy"))
+                rows.append({**fields, "step": line["step"], **measured})
+    return rows
+
+
+def _short(value: str | None) -> str:
+    return f"{float(value):.6g}" if value else ""
+
+
+def _title(rows: Sequence[Row], dataset: str) -> str:
+    line = next(line for line in rows if line["dataset"] == dataset)
+    name = fig3.title([{"run.dataset": dataset, "data.source": line["source"]}], dataset)
+    return f"{name}: {line['network']}, batch {line['batch']}"
+
+
+def _curve(rows: Sequence[Row], dataset: str, method: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of one quantity where it is known."""
+    chosen = [line for line in rows if (line["dataset"], line["method"]) == (dataset, method) and line[name]]
+    return np.array([int(line["step"]) for line in chosen]), np.array([float(line[name]) for line in chosen])
+
+
+def _known(rows: Sequence[Row], dataset: str) -> dict[str, str]:
+    """The methods that have curves, by label."""
+    present = {line["method"] for line in rows if line["dataset"] == dataset}
+    return {method: label.replace("\n", ", ") for method, label in fig3.LABELS.items() if method in present}
+
+
+def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+    """The figure."""
+    panels: dict[str, dict] = {}
+    for dataset in dict.fromkeys(line["dataset"] for line in rows):
+        known = _known(rows, dataset)
+        row = {
+            label: {known[method]: _curve(rows, dataset, method, name) for method in known}
+            for name, label in _MEASURES.items()
+        }
+        for method in known:
+            steps, values = _curve(rows, dataset, method, "discriminator_tc")
+            if len(steps):
+                row["TC (nats)"][known[method] + "*"] = steps, values
+        panels[_title(rows, dataset)] = row
+    return plots.learning_curves(
+        panels, "* the discriminator's estimate, mean over an epoch of minibatches; " + caption
+    )
+
+
+def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
+    """Where each curve begins and ends."""
+    lines = []
+    for dataset in dict.fromkeys(line["dataset"] for line in rows):
+        for method, label in _known(rows, dataset).items():
+            ends: list[object] = []
+            for name in _MEASURES:
+                _, values = _curve(rows, dataset, method, name)
+                ends.append(f"{values[0]:.4g} → {values[-1]:.4g}")
+            steps, _ = _curve(rows, dataset, method, "data_mig")
+            _, judged = _curve(rows, dataset, method, "discriminator_tc")
+            _, right = _curve(rows, dataset, method, "discriminator_accuracy")
+            last = f"{judged[-1]:.3g} ({right[-1]:.3f})" if len(judged) else ""
+            lines.append([_title(rows, dataset), label, f"{steps[0]:,} → {steps[-1]:,}", *ends, last])
+    header = ["data", "method", "steps", *_MEASURES.values(), "TC by the discriminator (its accuracy)"]
+    return results.table(header, lines)
+
+
+def explain(rows: Sequence[Row]) -> str:
+    """What the curves are of."""
+    return (
+        "Exact measures of the whole data set after each epoch, one seed; the first point is after the first epoch. "
+        "They say that the methods learn, not which is best: one seed says nothing of that.\n"
+    )
+
+
+def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+    """ELBO and MIG are higher at the end than after the first epoch."""
+    claims = []
+    for dataset in dict.fromkeys(line["dataset"] for line in rows):
+        for method, label in _known(rows, dataset).items():
+            for name in ("data_elbo", "data_mig"):
+                _, values = _curve(rows, dataset, method, name)
+                text = f"{_MEASURES[name].split()[0]} rises in training: {label}, {_title(rows, dataset).split(':')[0]}"
+                holds = bool(values[-1] > values[0]) if len(values) > 1 else None
+                claims.append(Claim(text, "not a claim of the paper", f"{values[0]:.4g} → {values[-1]:.4g}", holds))
+    return claims
