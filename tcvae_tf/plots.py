@@ -157,6 +157,34 @@ def responses(levels: Sequence[float], curves: Mapping[str, Mapping[str, np.ndar
         return figure
 
 
+def contact_sheet(rows: Mapping[str, np.ndarray], caption: str = "") -> Figure:
+    """Grey images side by side, a row of at most as many as the longest for each label.
+
+    Args:
+      rows: uint8 [n, H, W] by label.
+      caption: printed below; it says where the images come from.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    longest = max(len(images) for images in rows.values())
+    height, width = next(iter(rows.values())).shape[1:]
+    sheet = np.zeros((len(rows), height, longest, width), np.uint8)
+    for place, images in zip(sheet, rows.values(), strict=True):
+        place[:, : len(images)] = images.transpose(1, 0, 2)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(0.9 + 0.6 * longest, 0.3 + 0.6 * len(rows) * height / width), layout="constrained")
+        axes = figure.add_subplot()
+        axes.imshow(sheet.reshape(len(rows) * height, longest * width), cmap="gray", vmin=0, vmax=255)
+        axes.set_xticks([])
+        axes.set_yticks(height * (np.arange(len(rows)) + 0.5), list(rows), fontsize=6)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if caption:
+            figure.supxlabel(caption, fontsize=7, color="0.35")
+        return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Writes a figure as PNG and, beside it, as SVG, without a date, so that the same figure gives the same bytes."""
     import matplotlib

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tcvae_tf.datasets import cache, dsprites
+from tcvae_tf.datasets import basel, cache, dsprites, faces3d
 from tcvae_tf.datasets.arrays import from_arrays
 from tcvae_tf.datasets.dataset import Dataset, decode
 
@@ -22,15 +22,17 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
     """Loads a data set by name; nothing is ever downloaded.
 
     Args:
-      name: "dsprites", or "module:function" for a function without arguments that returns a Dataset.
-      path: the official npz file, or the TFDS data directory; by default the npz is looked for in the cache directory
-        ($TCVAE_CACHE, else ~/.cache/tcvae_tf) and TFDS where it keeps its data.
-      source: "npz", "tfds" or "generated" (from formulas, four seconds, then cached); "auto" takes the first that is
-        there, in this order.
+      name: "dsprites", "faces3d", or "module:function" for a function without arguments that returns a Dataset.
+      path: the file that its authors publish, or that the user has (for faces3d basel_face_renders.npy, .npz or .pth),
+        or the TFDS data directory; by default the file is looked for in the cache directory ($TCVAE_CACHE, else
+        ~/.cache/tcvae_tf) and TFDS where it keeps its data.
+      source: "npz" for that file, "tfds", or "generated": dSprites from formulas in four seconds, faces3d as a rendered
+        stand-in for the paper's in about a minute, then cached; "auto" takes the first that is there, in this order.
 
     Raises:
       ValueError: an unknown name or source, or a file that is not what it should be.
       FileNotFoundError: the asked source is not there.
+      ImportError: a .pth file, and torch is not installed; the message says how to convert it.
     """
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}; {suggest(source, SOURCES)}")
@@ -90,6 +92,24 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     return Dataset(storage, dsprites.GRID, dsprites.IMAGE_SHAPE, "dsprites", source, digest)
 
 
+def _faces3d(path: str | Path | None, source: str) -> Dataset:
+    if source == "tfds":
+        raise ValueError("faces3d is not in TFDS; choose source='auto', 'npz' or 'generated'")
+    if source == "generated" and path is not None:
+        raise ValueError("source='generated' reads no file; leave path out")
+    home = cache.directory() if path is None else Path(path).expanduser()
+    file = None if source == "generated" else basel.find(home)
+    if file is None and (source == "npz" or path is not None):
+        raise FileNotFoundError(f"{home}: no {basel.FILES[0]}, .npz or .pth; source='generated' renders a stand-in")
+    shape = (len(faces3d.GRID), *faces3d.IMAGE_SHAPE)
+    if file is None:
+        storage, digest = cache.cached(faces3d.CACHE_NAME, shape, faces3d.generate, faces3d.SHA256)
+        return Dataset(storage, faces3d.GRID, faces3d.IMAGE_SHAPE, "faces3d", "stand-in", digest)
+    read = functools.partial(basel.read, file, faces3d.GRID)
+    storage, digest = cache.cached(f"faces3d-basel-{_stamp(file)}", shape, read)
+    return Dataset(storage, faces3d.GRID, faces3d.IMAGE_SHAPE, "faces3d", "basel", digest)
+
+
 def _stamp(path: Path) -> str:
     """Eight hex digits that change when the file at `path` does; zeros when there is none, which the reader reports."""
     import hashlib
@@ -100,4 +120,4 @@ def _stamp(path: Path) -> str:
     return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:8]
 
 
-_LOADERS = {"dsprites": _dsprites}
+_LOADERS = {"dsprites": _dsprites, "faces3d": _faces3d}
