@@ -48,20 +48,30 @@ def test_mistakes_get_one_line_and_an_exit_code(capsys, words, code, message):
 def test_train_prints_the_record(monkeypatch, capsys, tmp_path):
     asked = []
 
-    def execute(run, root, verbose):
-        asked.append((run, root, verbose))
+    def execute(run, root, verbose, measure_every):
+        asked.append((run, root, verbose, measure_every))
         return {"id": run.id}
 
     monkeypatch.setattr(runs, "execute", execute)
     assert cli.main(["train", "--beta=4", "--seed=7", f"--root={tmp_path}", "--quiet"]) == 0
-    assert asked == [(tc.Run(beta=4.0, seed=7), str(tmp_path), 0)]
+    assert asked == [(tc.Run(beta=4.0, seed=7), str(tmp_path), 0, 0)]
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"id": tc.Run(beta=4.0, seed=7).id}
     assert printed.err == f"run {tc.Run(beta=4.0, seed=7).id} in {tmp_path}\n"
 
 
+def test_a_setting_with_a_name_is_a_start_that_flags_change(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(runs, "execute", lambda run, *rest: asked.append((run, rest[-1])) or {})
+    words = ["--setting=factor_vae_kim_mnih", "--tc_weight=20", "--width=64", "--measure_every=2"]
+    assert cli.main(["train", *words]) == 0
+    assert asked == [(tc.Run.named("factor_vae_kim_mnih", tc_weight=20.0, width=64), 2)]
+    assert cli.main(["train", "--setting=factor_vae_chan"]) == 1
+    assert "did you mean 'factor_vae_chen'" in capsys.readouterr().err
+
+
 def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
-    def interrupted(run, root, verbose):
+    def interrupted(run, root, verbose, measure_every):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "execute", interrupted)

@@ -49,5 +49,79 @@ def test_posterior_and_prior_are_normal():
 
 
 def test_unknown_families_name_the_known_ones():
-    with pytest.raises(ValueError, match="unknown prior 'gaussian'; choose from normal"):
+    with pytest.raises(ValueError, match="unknown prior 'gaussian'; choose from normal, laplace, flow"):
         distributions.prior("gaussian")
+
+
+# --- Laplace and the flow -------------------------------------------------------------------------------------------
+
+
+LINE = np.linspace(-60, 60, 120_001)
+
+
+def flow(rng, spread=0.3, latents=3, steps=32):
+    return tf.constant(spread * rng.normal(size=(3, steps, latents)))
+
+
+def test_laplace_has_its_density():
+    z = np.linspace(-3, 3, 7)
+    found = distributions.posterior(tf.constant(1.0, tf.float64), 0.5, "laplace").prob(z).numpy()
+    assert found == pytest.approx(np.exp(-np.abs(z - 1) / 0.5))
+    assert float(distributions.prior("laplace").log_prob(0.0)) == pytest.approx(-np.log(2))
+
+
+def test_the_flow_is_a_density_of_each_latent(rng):
+    density = distributions.prior("flow", flow=flow(rng, spread=0.4)).prob(LINE[:, None]).numpy()
+    assert np.trapezoid(density, LINE, axis=0) == pytest.approx(np.ones(3), abs=1e-6)
+
+
+def test_the_flow_never_folds_the_line(rng):
+    """The released code's steps do where u w < −1, and then theirs is no density."""
+    parameters = flow(rng, spread=2.0)
+    assert np.min(parameters[0] * parameters[1]) < -3
+    x = distributions.prior("flow", flow=parameters).bijector.inverse(LINE[:, None]).numpy()
+    assert np.all(np.diff(x, axis=0) >= 0)
+
+
+def test_an_unbent_flow_is_a_standard_normal():
+    z = np.linspace(-3, 3, 7)[:, None]
+    found = distributions.prior("flow", flow=tf.zeros((3, 32, 1), tf.float64)).log_prob(z).numpy()
+    assert found == pytest.approx(-0.5 * z**2 - 0.5 * np.log(2 * np.pi))
+
+
+def test_near_zero_the_flow_is_the_released_code_s(rng):
+    u, w, b = parameters = flow(rng, spread=0.02).numpy()
+    z = rng.normal(size=(5, 3))
+    x, log_slope = z, 0
+    for k in range(32):
+        bend = np.tanh(x * w[k] + b[k])
+        x, log_slope = x + u[k] * bend, log_slope + np.log(np.abs(1 + u[k] * w[k] * (1 - bend**2)))
+    expected = -0.5 * x**2 - 0.5 * np.log(2 * np.pi) + log_slope
+    found = distributions.prior("flow", flow=tf.constant(parameters)).log_prob(z).numpy()
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_samples_of_the_flow_follow_its_density(rng):
+    prior = distributions.prior("flow", flow=flow(rng, spread=0.8, steps=4))
+    z = prior.sample(20_000, seed=[1, 2]).numpy()
+    density = prior.prob(LINE[:, None]).numpy()
+    for j in range(3):
+        below = np.cumsum(density[:, j]) * (LINE[1] - LINE[0])
+        assert np.abs(np.interp(np.sort(z[:, j]), LINE, below) - np.linspace(0, 1, 20_000)).max() < 0.02
+
+
+@pytest.mark.parametrize("posterior", ["normal", "laplace"])
+@pytest.mark.parametrize("prior", ["normal", "laplace", "flow"])
+def test_cross_entropies_with_the_prior_are_integrals(rng, posterior, prior):
+    parameters = flow(rng, spread=0.1) if prior == "flow" else None
+    p = distributions.prior(prior, tf.float64, parameters)
+    loc, scale = tf.constant(rng.normal(size=(2, 3))), tf.constant(rng.uniform(0.1, 1, size=(2, 3)))
+    found = distributions.prior_cross_entropy(loc, scale, posterior, p).numpy()
+    q = distributions.posterior(loc, scale, posterior).prob(LINE[:, None, None])
+    expected = -np.trapezoid((q * p.log_prob(LINE[:, None, None])).numpy(), LINE, axis=0)
+    assert found == pytest.approx(expected, abs=3e-5)
+
+
+def test_a_flow_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="pass flow="):
+        distributions.prior("flow")

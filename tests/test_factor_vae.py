@@ -83,6 +83,37 @@ def test_both_gradients_are_taken_at_the_same_weights_each_of_its_own_network(sq
             assert new.numpy() == pytest.approx(before.numpy() - rate * gradient.numpy(), abs=1e-6)
 
 
+def test_neither_gradient_reaches_the_other_network(squares):
+    """With a rate of zero for one optimizer its network stays, and the other moves."""
+    for still, moving in (("vae", "discriminator"), ("discriminator", "vae")):
+        rates = {"vae": 0.1, "discriminator": 0.1, still: 0.0}
+        optimizers = {"optimizer": keras.optimizers.SGD(rates["vae"])}
+        optimizers["discriminator_optimizer"] = keras.optimizers.SGD(rates["discriminator"])
+        model = make(squares, **optimizers)
+        before = {name: trainable(getattr(model, name)) for name in (still, moving)}
+        model.train_step(tf.constant(squares.images(np.arange(40))))
+        assert np.array_equal(trainable(getattr(model, still)), before[still])
+        assert not np.array_equal(trainable(getattr(model, moving)), before[moving])
+
+
+def trainable(model):
+    return np.concatenate([variable.numpy().ravel() for variable in model.trainable_variables])
+
+
+def test_it_is_judged_on_samples_of_the_whole_data_set(squares):
+    model = make(squares)
+    rng = np.random.default_rng(0)
+    z = rng.multivariate_normal([0, 0, 0], [[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]], size=4000)
+    assert abs(model.judge(z)["total_correlation"]) < 0.2  # it knows nothing yet
+    net = model.discriminator
+    x = np.concatenate([z, rng.permuted(z, axis=0)]).astype(np.float32)
+    net.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    net.fit(x, np.repeat([0, 1], 4000), batch_size=500, epochs=10, verbose=0)
+    judged = model.judge(z)
+    assert judged["total_correlation"] == pytest.approx(-0.5 * np.log(1 - 0.81), abs=0.2)
+    assert 0.6 < judged["accuracy"] < 0.9
+
+
 @pytest.mark.parametrize("jit_compile", [True, False])
 def test_it_trains_with_and_without_xla(squares, jit_compile):
     model = make(squares, jit_compile=jit_compile)

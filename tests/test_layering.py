@@ -96,6 +96,9 @@ def test_imports_go_down_the_list_of_rooms(path):
 def test_heavy_packages_are_imported_where_they_are_used(path):
     _, others = imported(path)
     allowed = {"networks", "distributions", "objective", "models", "factor_vae", "callbacks", "export"}
+    if path.stem == "tfds_builders":  # builders exist by being imported; nothing else imports them
+        assert others & HEAVY == {"tensorflow_datasets"}
+        return
     if module_name(path) not in allowed:
         assert not others & HEAVY
     assert not others & {"tensorflow_datasets", "sklearn", "ray", "matplotlib"}

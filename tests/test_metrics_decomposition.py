@@ -152,5 +152,3 @@ def test_bad_calls_are_refused(rng):
         tc.elbo_decomposition(codes.loc)
     with pytest.raises(ValueError, match="samples must be 2 or more; got 1"):
         tc.elbo_decomposition(codes, samples=1)
-    with pytest.raises(ValueError, match="normal posteriors"):
-        tc.elbo_decomposition(tc.Codes(loc=codes.loc, scale=codes.scale, grid=GRID, posterior="laplace"))

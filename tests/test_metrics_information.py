@@ -271,5 +271,3 @@ def test_bad_calls_are_refused(rng):
         tc.mig(codes, method="histogram", bins=1)
     with pytest.raises(ValueError, match="two values or more"):
         score(loc[:1], scale[:1], tc.FactorGrid(("a",), (1,)))
-    with pytest.raises(ValueError, match="normal posteriors"):
-        tc.mig(tc.Codes(loc=loc, scale=scale, grid=GRID, posterior="laplace"))

@@ -12,10 +12,11 @@ from tcvae_tf import distributions
 from tcvae_tf.models import EVALUATE, TRAIN
 
 
-def make(data, objective=None, width=16, seed=0, optimizer=None, jit_compile=False):
+def make(data, objective=None, width=16, seed=0, optimizer=None, jit_compile=False, network="mlp", **families):
     """A small compiled VAE; without XLA, whose compilation takes longer than these trainings."""
-    encoder, decoder = tc.networks.mlp(data.image_shape, latent_dim=3, width=width, seed=seed)
-    vae = tc.VAE(encoder, decoder, objective or tc.Objective(beta=6.0), dataset_size=len(data), seed=seed)
+    encoder, decoder = getattr(tc.networks, network)(data.image_shape, latent_dim=3, width=width, seed=seed)
+    objective = objective or tc.Objective(beta=6.0)
+    vae = tc.VAE(encoder, decoder, objective, dataset_size=len(data), seed=seed, **families)
     vae.compile(optimizer or keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
     return vae
 
@@ -188,6 +189,59 @@ def test_mixed_precision_keeps_the_objective_in_float32(squares):
     assert history["loss"][-1] < history["loss"][0] - 5
     plain = make(squares).fit(squares.batches(36), epochs=20, verbose=0).history
     assert history["loss"][0] == pytest.approx(plain["loss"][0], rel=0.01)
+
+
+# --- options of the released code -----------------------------------------------------------------------------------
+
+
+def test_families_schedules_and_a_free_alpha_train_under_xla(squares, monkeypatch):
+    monkeypatch.setattr(distributions, "FLOW_STEPS", 2)
+    objective = tc.Objective(0.0, 6.0, 0.5, "mss", beta_warmup=5, lambda_annealing=5)
+    vae = make(squares, objective, jit_compile=True, prior="flow", posterior="laplace")
+    before = vae._flow.numpy()
+    history = vae.fit(squares.batches(36, seed=0), epochs=20, verbose=0).history
+    assert history["reconstruction"][-1] > history["reconstruction"][0] + 5
+    assert not np.any(vae._flow.numpy() == before)
+    codes = tc.encode(vae, squares)
+    assert codes.posterior == "laplace"
+    loc, scale = (tf.constant(value) for value in (codes.loc, codes.scale))
+    expected = distributions.prior_cross_entropy(loc, scale, "laplace", vae.prior).numpy().mean(axis=0)
+    assert codes.prior_cross_entropy == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_warming_beta_is_that_of_the_step(squares):
+    vae = make(squares, tc.Objective(4.0, 4.0, 4.0, beta_warmup=3))
+    images = tf.constant(squares.images(np.arange(20)))
+    for beta in (4 / 3, 8 / 3, 4, 4):
+        logs = vae.train_step(images)
+        found = (float(logs["loss"]) + float(logs["reconstruction"])) / float(logs["kl"])
+        assert found == pytest.approx(beta, rel=1e-4)
+        vae.reset_metrics()
+
+
+def test_a_laplace_flow_model_is_saved_and_loaded_whole(squares, tmp_path):
+    vae = make(squares, prior="flow", posterior="laplace")
+    vae.fit(squares.batches(54, seed=0), epochs=1, verbose=0)
+    vae.save(tmp_path / "vae.keras")
+    loaded = keras.models.load_model(tmp_path / "vae.keras")
+    assert (loaded.prior_family, loaded.posterior_family) == ("flow", "laplace")
+    assert np.array_equal(loaded._flow.numpy(), vae._flow.numpy())
+    for one in (vae, loaded):
+        one.fit(squares.batches(54, seed=0, first_epoch=1), verbose=0)
+    assert np.array_equal(flat(vae), flat(loaded))
+
+
+def test_batch_normalisation_encodes_with_its_moving_statistics(rng):
+    images = rng.integers(0, 2, size=(16, 16, 16)).astype(np.uint8)
+    data = tc.datasets.from_arrays(images, np.arange(16))
+    vae = make(data, network="conv", width=16)
+    vae.fit(data.batches(8, seed=0), epochs=2, verbose=0)
+    batch = tf.constant(data.images(np.arange(16)))
+    whole = vae.encode(batch).loc.numpy()
+    assert vae.encode(batch[:3]).loc.numpy() == pytest.approx(whole[:3], abs=1e-5)  # whatever else is in the batch
+    assert tc.encode(vae, data).loc == pytest.approx(whole, abs=1e-5)
+    assert np.abs(vae.encode(batch, training=True).loc.numpy() - whole).max() > 1e-3
+    assert any("moving" in variable.path for variable in vae.non_trainable_variables)
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

@@ -61,6 +61,67 @@ def test_bad_settings_are_refused(arguments, message):
         tc.networks.mlp((4, 4, 1), **arguments)
 
 
+# --- convolutional networks -----------------------------------------------------------------------------------------
+
+
+def convolutions(model):
+    kinds = ("conv2d", "loc_and", "logits", "dense")
+    return [layer for layer in model.layers if layer.name.startswith(kinds)]
+
+
+def test_the_convolutional_networks_have_the_paper_s_layers():
+    encoder, decoder = tc.networks.conv((64, 64, 1))
+    assert [layer.output.shape[1:] for layer in convolutions(encoder)] == [
+        (32, 32, 32),
+        (16, 16, 32),
+        (8, 8, 64),
+        (4, 4, 64),
+        (1, 1, 512),
+        (1, 1, 20),
+    ]
+    assert [layer.output.shape[1:] for layer in convolutions(decoder)] == [
+        (1, 1, 512),
+        (4, 4, 64),
+        (8, 8, 64),
+        (16, 16, 32),
+        (32, 32, 32),
+        (64, 64, 1),
+    ]
+    normalised = [layer for model in (encoder, decoder) for layer in model.layers if "batch_norm" in layer.name]
+    assert {(layer.momentum, layer.epsilon) for layer in normalised} == {(0.9, 1e-5)}
+    assert len(normalised) == 10
+
+
+def test_factor_vae_s_convolutional_networks_have_a_dense_layer_and_no_normalisation():
+    encoder, decoder = tc.networks.conv_plain((64, 64, 1))
+    assert [layer.output.shape[-1] for layer in convolutions(encoder)] == [32, 32, 64, 64, 128, 20]
+    assert [layer.output.shape[-1] for layer in convolutions(decoder)] == [128, 1024, 64, 32, 32, 1]
+    assert not [layer for model in (encoder, decoder) for layer in model.layers if "batch_norm" in layer.name]
+
+
+@pytest.mark.parametrize("make", [tc.networks.conv, tc.networks.conv_plain])
+def test_convolutions_take_any_multiple_of_16_and_scale_with_width(make):
+    encoder, decoder = make((32, 48, 3), latent_dim=3, width=32)
+    assert (encoder.output_shape, decoder.output_shape) == ((None, 6), (None, 32, 48, 3))
+    assert encoder(np.zeros((2, 32, 48, 3))).shape == (2, 6)
+    full = sum(model.count_params() for model in make((64, 64, 1)))
+    assert sum(model.count_params() for model in make((64, 64, 1), width=64)) < 0.4 * full
+
+
+def test_transposed_kernels_start_as_pytorch_s_do_by_the_fan_in_of_their_outputs():
+    _, decoder = tc.networks.conv((64, 64, 1), seed=1)
+    for layer, fan_in in zip(convolutions(decoder), (512, 1024, 1024, 512, 512, 16), strict=True):
+        for values in layer.get_weights():
+            assert np.abs(values).max() <= 1 / np.sqrt(fan_in)
+        assert layer.get_weights()[0].std() == pytest.approx(1 / np.sqrt(3 * fan_in), rel=0.1)
+
+
+@pytest.mark.parametrize("make", [tc.networks.conv, tc.networks.conv_plain])
+def test_images_that_cannot_be_halved_four_times_are_refused(make):
+    with pytest.raises(ValueError, match=r"multiples of 16.*\(28, 28, 1\); pad or resize the images, or use mlp"):
+        make((28, 28, 1))
+
+
 def test_the_discriminator_has_the_paper_s_shape():
     net = tc.networks.discriminator()
     assert net.count_params() == 11 * 1000 + 5 * 1001 * 1000 + 1001 * 2

@@ -261,3 +261,49 @@ def test_bad_objectives_are_refused(arguments, message):
 def test_a_total_correlation_of_its_own_needs_the_size_of_the_data(batch):
     with pytest.raises(ValueError, match="needs dataset_size"):
         tc.Objective(beta=6.0).penalty(*batch)
+
+
+# --- schedules and families -----------------------------------------------------------------------------------------
+
+
+def test_beta_warms_up_and_gamma_anneals_as_the_released_code_has_them():
+    objective = tc.Objective(0.5, 6.0, 2.0, beta_warmup=10, lambda_annealing=20)
+    for step in (0, 4, 9, 15, 19, 40):
+        t = step + 1  # its iterations begin with 1
+        alpha, beta, gamma = (float(weight) for weight in objective.weights(step))
+        assert alpha == 0.5
+        assert beta == pytest.approx(min(6.0, 6.0 / 10 * t))
+        assert gamma == pytest.approx(2.0 * (1 - max(0, 0.95 - t / 20)))
+    assert objective.weights() == (0.5, 6.0, 2.0)
+
+
+def test_a_beta_vae_warms_up_as_a_whole_and_annealing_takes_it_apart():
+    warming = tc.Objective(4.0, 4.0, 4.0, beta_warmup=8)
+    assert not warming.pairwise
+    assert [float(weight) for weight in warming.weights(1)] == [1.0, 1.0, 1.0]
+    annealing = tc.Objective(4.0, 4.0, 4.0, lambda_annealing=10)
+    assert annealing.pairwise
+    assert [float(weight) for weight in annealing.weights(0)] == pytest.approx([4.0, 4.0, 4.0 * 0.15])
+
+
+def test_negative_schedules_are_refused():
+    with pytest.raises(ValueError, match="numbers of steps"):
+        tc.Objective(beta_warmup=-1)
+
+
+@pytest.mark.parametrize("prior", ["normal", "laplace", "flow"])
+def test_the_terms_of_laplace_posteriors_sum_to_the_kl_whatever_the_prior(rng, prior):
+    from tcvae_tf import distributions
+
+    z, loc, scale = rng.normal(size=(3, 8, 2)).astype(np.float32)
+    scale = np.exp(scale)
+    if prior == "flow":
+        prior = distributions.prior("flow", flow=tf.constant(rng.normal(scale=0.1, size=(3, 4, 2)), tf.float32))
+    terms = tc.objective.kl_terms(z, loc, scale, 20, "mss", "laplace", prior)
+    log_q = -np.abs(z - loc) / scale - np.log(2 * scale)
+    log_p = (distributions.prior(prior) if isinstance(prior, str) else prior).log_prob(z)
+    assert sum(terms.values()).numpy() == pytest.approx(np.sum(log_q - log_p, axis=1), abs=1e-4)
+    exact = tc.objective.kl_terms(z, loc, scale, 8, "uniform", "laplace", prior)
+    q = np.exp(-np.abs(z[:, None] - loc) / scale - np.log(2 * scale))
+    expected = log_q.sum(axis=1) - np.log(q.prod(axis=2).mean(axis=1))
+    assert exact["mutual_information"].numpy() == pytest.approx(expected, abs=1e-4)

@@ -1,9 +1,12 @@
 """Figure 3's script: what it runs, what it claims, and that redrawing is a function of the records."""
 
+import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 
+import tcvae_tf as tc
 from reproduce import __main__ as reproduce
 from reproduce import fig3_mig_distribution as fig3
 from reproduce import report
@@ -11,29 +14,40 @@ from tcvae_tf import results
 from tcvae_tf.sweep import PRESETS
 
 PAPER = results.read_rows(report.PAPER)
-MIGS = {"vae": 0.1, "beta_vae": 0.05, "beta_tcvae": 0.4}
+MIGS = {"vae": 0.1, "beta_vae": 0.05, "beta_tcvae": 0.4, "factor_vae": 0.2}
+FACTORS = {"dsprites": ("scale", "orientation", "posX", "posY"), "faces3d": ("azimuth", "elevation", "lighting")}
 
 
-def records(preset, migs=MIGS):
+def records(preset, migs=MIGS, datasets=("dsprites", "faces3d")):
     """Made-up records of a preset, with the same MIG for every seed."""
-    gaps = {"scale": 0.1, "orientation": 0.2, "posX": 0.3, "posY": 0.4}
-    fixed = {"mig_gaps": gaps, "mig_error_bound": 1e-6, "elbo": -100.0, "seconds": 60.0, "commit": "c", "device": "CPU"}
+    fixed = {"mig_error_bound": 1e-6, "elbo": -100.0, "seconds": 60.0, "commit": "c", "device": "CPU"}
     fixed |= {"mig_histogram": 0.2, "factor_vae_score": 0.5, "mutual_information": 9.0, "total_correlation": 1.5}
-    fixed |= {"data": {"source": "generated", "sha256": "0"}, "versions": {"keras": "3"}, "steps": 1}
-    runs = fig3.runs(PRESETS[preset])
-    fields = [{"method": run.method, "seed": run.seed, "width": run.width} for run in runs]
-    made = zip(runs, fields, strict=True)
-    return [{"id": run.id, "run": field, "mig": migs[run.method], **fixed} for run, field in made]
+    fixed |= {"versions": {"keras": "3"}, "steps": 1}
+    made = []
+    for run in fig3.runs(PRESETS[preset]):
+        source = {"dsprites": "generated", "faces3d": "stand-in"}[run.dataset]
+        record = {"id": run.id, "run": dataclasses.asdict(run), "mig": migs[run.method], **fixed}
+        record |= {"data": {"source": source, "sha256": "0"}, "mig_gaps": dict.fromkeys(FACTORS[run.dataset], 0.1)}
+        if run.method == "factor_vae":
+            record["discriminator"] = {"total_correlation": 1.25, "accuracy": 0.625}
+        made += [record] if run.dataset in datasets else []
+    return made
 
 
-def test_three_methods_are_trained_for_each_seed():
+def test_four_methods_are_trained_on_both_data_sets_for_each_seed():
     made = fig3.runs(PRESETS["quick"])
-    assert {(run.method, run.beta) for run in made} == {("vae", 1.0), ("beta_vae", 4.0), ("beta_tcvae", 6.0)}
-    assert len(made) == 3 * len(PRESETS["quick"].seeds)
+    weights = {(run.method, run.beta, run.tc_weight) for run in made}
+    assert weights == {("vae", 1, 0), ("beta_vae", 4, 0), ("beta_tcvae", 6, 0), ("factor_vae", 1, 10)}
+    assert {(run.dataset, run.network) for run in made} == {("dsprites", "mlp"), ("faces3d", "conv")}
+    assert len(made) == 2 * 4 * len(PRESETS["quick"].seeds)
 
 
 def test_the_smoke_preset_does_as_little_as_it_says():
-    assert {(run.steps, run.thin) for run in fig3.runs(PRESETS["smoke"])} == {(20, 3)}
+    made = fig3.runs(PRESETS["smoke"])
+    assert {(run.dataset, run.steps, run.thin) for run in made if run.method != "factor_vae"} == {
+        ("dsprites", 20, 3),
+        ("faces3d", 20, 5),
+    }
 
 
 def test_claims_that_hold_and_claims_that_fail():
@@ -41,10 +55,14 @@ def test_claims_that_hold_and_claims_that_fail():
     verdicts = {claim.text: claim.holds for claim in claims}
     assert verdicts == {
         "median MIG: β-TCVAE > β-VAE": True,
+        "median MIG: β-TCVAE > β-VAE, 3D Faces (rendered stand-in, not the paper's images)": True,
+        "median MIG: β-VAE > FactorVAE": False,
+        "median MIG: FactorVAE > VAE": True,
         "median MIG: β-VAE > VAE": False,
         "median MIG: β-TCVAE > VAE": True,
         "median MIG of VAE within ±0.1 of the published one": True,
         "median MIG of β-VAE within ±0.1 of the published one": False,
+        "median MIG of FactorVAE within ±0.1 of the published one": True,
         "median MIG of β-TCVAE within ±0.1 of the published one": True,
     }
 
@@ -57,7 +75,7 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     results.merge(tmp_path / "records.csv", records("quick"))
     written = []
     for _ in range(2):
-        shown = report.write(reproduce.SCRIPTS, reproduce.COMPUTED, tmp_path)
+        shown = report.write(reproduce.SCRIPTS, {**reproduce.HISTORIES, **reproduce.COMPUTED}, tmp_path)
         written.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
     assert written[0] == written[1]
     assert set(written[0]) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
@@ -66,24 +84,27 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     assert "width 128 instead of 1200" in text
     assert "1 steps at width 128 with 2 seeds, the paper 18,000 at width 1200" in text
     assert "InfoGAN | 0.05 (S) | not run here" in text
+    assert "InfoGAN | not known to us | not run here" in text
+    assert "3D Faces (rendered stand-in, not the paper's images):" in text
+    assert "seed 0: 1.25 against 1.5, accuracy 0.625" in text
     assert len(shown) == 1
 
 
 def test_presets_stay_apart_and_missing_runs_are_counted(tmp_path):
-    results.merge(tmp_path / "records.csv", [*records("quick"), *records("cpu")[:4]])
-    report.write(reproduce.SCRIPTS, reproduce.COMPUTED, tmp_path)
+    results.merge(tmp_path / "records.csv", [*records("quick"), *records("cpu", datasets=["dsprites"])[:4]])
+    report.write(reproduce.SCRIPTS, {**reproduce.HISTORIES, **reproduce.COMPUTED}, tmp_path)
     text = (tmp_path / "RESULTS.md").read_text()
     assert text.index("(preset cpu)") < text.index("(preset quick)")
-    assert "Runs: 4 of 15" in text
+    assert "Runs: 4 of 40" in text
 
 
 def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp_path):
     home = report.PAPER.parent
     if not (home / "records.csv").exists():
         pytest.skip("no records are committed yet")
-    for name in ("records.csv", "measures.csv"):
-        shutil.copy(home / name, tmp_path)
-    report.write(reproduce.SCRIPTS, reproduce.COMPUTED, tmp_path)
+    for path in home.glob("*.csv"):
+        shutil.copy(path, tmp_path)
+    report.write(reproduce.SCRIPTS, {**reproduce.HISTORIES, **reproduce.COMPUTED}, tmp_path)
     assert (tmp_path / "RESULTS.md").read_text() == (home / "RESULTS.md").read_text()
     for drawn in (tmp_path / "figures").iterdir():
         committed = home / "figures" / drawn.name
@@ -110,6 +131,7 @@ def test_smoke_numbers_stay_away_from_results(tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce.sweep, "execute_all", lambda runs, root, *rest: asked.append((len(runs), root)))
     monkeypatch.setattr(reproduce.sweep.runs_module, "read_record", lambda run, root: made[run.id])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce.datasets, "load", lambda name: tc.datasets.from_arrays(np.eye(2)[:, None], [0, 1]))
     assert reproduce.main(["fig3", "--preset=smoke", "--root=r"]) == 0
     assert len(asked) == 1
     assert (tmp_path / "r" / "smoke-results" / "RESULTS.md").exists()

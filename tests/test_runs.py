@@ -1,5 +1,6 @@
 """Runs: ids, validation, and what a killed, repeated, doubled or failing run leaves behind."""
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -45,16 +46,21 @@ def test_an_id_is_readable_and_its_hash_covers_every_field():
         "dataset": "module:other",
         "method": "beta_vae",
         "estimator": "mss",
+        "network": "conv",
+        "prior": "flow",
+        "posterior": "laplace",
         "initializer": "keras",
         "learning_rate": 2e-3,
+        "discriminator_learning_rate": 2e-4,
+        "discriminator_batches": 1,
     }
-    skipped = {"network", "prior", "tc_weight"}  # they have one value in this version
-    ids = {tc.Run().id}
-    names = [field.name for field in dataclasses.fields(tc.Run) if field.name not in skipped]
-    for name in names:
-        value = changed[name] if name in changed else getattr(tc.Run(), name) + 1
-        ids.add(dataclasses.replace(tc.Run(), **{name: value}).id)
-    assert len(ids) == len(names) + 1
+    ids = set()
+    for field in dataclasses.fields(tc.Run):
+        own = field.name == "tc_weight" or field.name.startswith("discriminator_")
+        run = tc.Run(method="factor_vae") if own else tc.Run()
+        value = changed[field.name] if field.name in changed else getattr(run, field.name) + 1
+        ids |= {run.id, dataclasses.replace(run, **{field.name: value}).id}
+    assert len(ids) == len(dataclasses.fields(tc.Run)) + 2
 
 
 def test_the_hash_covers_the_recipe(monkeypatch):
@@ -66,9 +72,37 @@ def test_the_hash_covers_the_recipe(monkeypatch):
 def test_fields_that_a_method_fixes_do_not_make_two_runs_of_one():
     assert tc.Run(method="vae", beta=4.0).id == tc.Run(method="vae", beta=9.0, estimator="mss").id
     assert tc.Run(method="beta_vae", beta=4.0, alpha=2.0).id == tc.Run(method="beta_vae", beta=4.0).id
+    assert tc.Run(discriminator_width=7).id == tc.Run().id
+    assert tc.Run(method="factor_vae", beta=3.0, estimator="mss").id == tc.Run(method="factor_vae").id
+    assert tc.Run(width=1200).id == tc.Run().id
+    annealed = {"method": "beta_vae", "lambda_annealing": 10}  # then the estimator counts
+    assert tc.Run(estimator="mss", **annealed).id != tc.Run(**annealed).id
     vae, beta_vae = tc.Run(method="vae"), tc.Run(method="beta_vae", beta=4)
     assert (vae.alpha, vae.beta, vae.gamma) == (1, 1, 1)
     assert (beta_vae.alpha, beta_vae.beta, beta_vae.gamma) == (4, 4, 4)
+
+
+def test_each_network_has_its_paper_s_width():
+    widths = {name: tc.Run(network=name).width for name in runs.NETWORKS}
+    assert widths == {"mlp": 1200, "conv": 512, "conv_plain": 128}
+    assert tc.Run(network="conv", width=64).width == 64
+
+
+def test_ids_tell_options_apart_at_a_glance():
+    assert tc.Run(method="factor_vae", tc_weight=35).id.startswith("dsprites-factor_vae-mlp1200-tc35-s0-")
+    assert "-laplace-flow-" in tc.Run(posterior="laplace", prior="flow").id
+
+
+def test_factor_vae_as_two_papers_have_it():
+    kim, chen = (tc.Run.named(f"factor_vae_{name}") for name in ("kim_mnih", "chen"))
+    assert (kim.network, kim.batch_size, kim.steps, kim.learning_rate) == ("conv_plain", 64, 300_000, 1e-4)
+    assert (kim.discriminator_width, kim.discriminator_batches, kim.discriminator_learning_rate) == (1000, 2, 1e-4)
+    assert (kim.alpha, kim.beta, kim.gamma, kim.tc_weight) == (1, 1, 1, 35)
+    assert (chen.network, chen.width, chen.batch_size) == ("mlp", 1200, 2048)
+    images = len(tc.load("dsprites"))
+    others = tc.Run(method="vae")
+    assert chen.step_count(images // chen.images_per_step) == 2 * others.step_count(images // others.batch_size)
+    assert tc.Run.named("factor_vae_chen", seed=3).seed == 3
 
 
 def test_ids_are_file_names():
@@ -91,9 +125,13 @@ def test_execute_takes_a_run():
         ({"estimator": "mvs"}, "did you mean 'mws'"),
         ({"beta": -1.0}, "beta must be finite and not negative"),
         ({"beta": float("nan")}, "beta must be finite"),
-        ({"width": 0}, "width must be at least 1"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1"),
         ({"epochs": 2.5}, "epochs must be int"),
-        ({"tc_weight": 10.0}, "FactorVAE"),
+        ({"width": -1}, "width must not be negative"),
+        ({"tc_weight": 10.0}, "tc_weight is for method factor_vae alone"),
+        ({"method": "factor_vae", "discriminator_batches": 3}, "must be 1 or 2"),
+        ({"beta_warmup": -1}, "beta_warmup must not be negative"),
+        ({"posterior": "flow"}, "unknown posterior"),
     ],
 )
 def test_bad_fields_are_refused_in_one_line(fields, message):
@@ -318,6 +356,54 @@ def test_a_user_s_own_data_set(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / run.id).is_dir()
 
 
+# --- FactorVAE and curves -------------------------------------------------------------------------------------------
+
+FACTOR = dataclasses.replace(SMALL, method="factor_vae", discriminator_width=8, epochs=2)
+
+
+def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_both_networks(tmp_path, monkeypatch):
+    from tcvae_tf import callbacks
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    record = tc.execute(FACTOR, tmp_path / "whole", verbose=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Progress, "on_train_batch_end", _in_step(7, stop))
+        patch.setattr(callbacks.Checkpoint, "on_train_batch_end", _in_step(5, callbacks.Checkpoint._save))
+        with pytest.raises(KeyboardInterrupt):
+            tc.execute(FACTOR, tmp_path / "cut", verbose=0)
+    assert same_result(tc.execute(FACTOR, tmp_path / "cut", verbose=0), record)
+    for a, b in zip(weights(tmp_path / "cut", FACTOR), weights(tmp_path / "whole", FACTOR), strict=True):
+        assert np.array_equal(a, b)
+    assert record["steps"] == 2 * (len(tc.load("dsprites").thin(5)) // 128)  # two batches a step
+    assert 0.4 < record["discriminator"]["accuracy"] < 0.8
+    (tmp_path / "whole" / FACTOR.id / "record.json").unlink()
+    monkeypatch.setattr(runs, "_train", None)  # measured again, the discriminator's words are kept
+    assert tc.execute(FACTOR, tmp_path / "whole", verbose=0) == record
+
+
+def test_measuring_during_training_fills_history_and_changes_nothing(done, tmp_path):
+    _, record = done
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0, measure_every=2), record)
+    with (tmp_path / SMALL.id / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["data_mig"]) for row in rows][-1] == pytest.approx(record["mig"], abs=1e-6)
+    assert rows[0]["data_mig"] != rows[1]["data_mig"] == rows[2]["data_mig"] != rows[3]["data_mig"]
+
+
+def test_every_option_trains_through_a_run(tmp_path, monkeypatch):
+    from tcvae_tf import distributions
+
+    monkeypatch.setattr(distributions, "FLOW_STEPS", 2)
+    options = {"posterior": "laplace", "prior": "flow", "beta_warmup": 3, "lambda_annealing": 4, "alpha": 0.0}
+    run = dataclasses.replace(SMALL, network="conv_plain", width=8, steps=4, thin=8, batch_size=16, **options)
+    record = tc.execute(run, tmp_path, verbose=0)
+    assert record["kl"] == pytest.approx(
+        record["mutual_information"] + record["total_correlation"] + sum(record["dimension_kl"]), rel=1e-5
+    )
+
+
 def test_the_choices_are_those_of_the_modules_that_serve_them():
     """They are spelled out in `runs`, which must not import TensorFlow."""
     from tcvae_tf import distributions, networks, objective
@@ -325,4 +411,5 @@ def test_the_choices_are_those_of_the_modules_that_serve_them():
     assert runs._CHOICES["estimator"] == tuple(objective.ESTIMATORS)
     assert runs._CHOICES["initializer"] == networks.INITIALIZERS
     assert runs._CHOICES["prior"] == tuple(distributions.PRIORS)
+    assert runs._CHOICES["posterior"] == tuple(distributions.POSTERIORS)
     assert all(hasattr(networks, name) for name in runs.NETWORKS)

@@ -37,7 +37,30 @@ def test_the_paper_preset_is_the_paper_s_settings():
     (run, *_) = PRESETS["paper"].runs([{}])
     assert run == tc.Run(dataset="dsprites", method="beta_tcvae", beta=6.0, width=1200, batch_size=2048, epochs=50)
     assert (run.learning_rate, run.estimator, run.latent_dim, run.initializer) == (1e-3, "mws", 10, "pytorch")
-    assert PRESETS["paper"].deviations() == []
+    assert PRESETS["paper"].deviations() == PRESETS["paper"].deviations("faces3d") == []
+    (faces, *_) = PRESETS["paper"].runs([{}], "faces3d")
+    assert faces == tc.Run(dataset="faces3d", network="conv", width=512)
+
+
+@pytest.mark.parametrize("dataset", ["dsprites", "faces3d"])
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_factor_vae_takes_twice_the_iterations(preset, dataset):
+    images = {"dsprites": 737_280, "faces3d": 127_050}[dataset]
+    vae, factor = PRESETS[preset].runs([{"method": "vae"}, PRESETS[preset].factor_vae(dataset)], dataset)[:2]
+    steps = [run.step_count(images // run.images_per_step) for run in (vae, factor)]
+    assert steps[1] == pytest.approx(2 * steps[0], rel=0.01)
+    assert factor.images_per_step == 2 * vae.images_per_step
+
+
+def test_the_command_of_a_run_gives_that_run():
+    for run in (
+        tc.Run(network="conv", width=1200),
+        tc.Run(method="factor_vae", tc_weight=3, steps=7),
+        tc.Run(method="beta_vae", lambda_annealing=3, estimator="mss"),
+    ):
+        fields = dict(word[2:].split("=", 1) for word in sweep._command(run, "r", 0) if "=" in word)
+        kinds = {field.name: type(field.default) for field in dataclasses.fields(run)}
+        assert tc.Run(**{name: kinds[name](value) for name, value in fields.items() if name in kinds}) == run
 
 
 def test_a_preset_lists_how_it_departs_from_the_paper():

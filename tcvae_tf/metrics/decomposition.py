@@ -9,8 +9,8 @@ import numpy as np
 
 from tcvae_tf import provenance
 from tcvae_tf.codes import Codes
-from tcvae_tf.metrics import sampling
-from tcvae_tf.metrics.entropy import Mixture
+from tcvae_tf.metrics import families, sampling
+from tcvae_tf.metrics.families import Family
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,19 +78,18 @@ def elbo_decomposition(
     S · N · D; memory stays below a gigabyte.
 
     Args:
-      codes: posteriors of the whole data set, normal.
+      codes: posteriors of the whole data set, normal or Laplace.
       samples: S, 2 or more.
       seed: of the samples; the same call gives the same numbers.
       verbose: 0 for no progress bar, 1 for one, "auto" for one where there is a terminal and more than a moment's work.
 
     Raises:
       TypeError: something else than Codes.
-      ValueError: posteriors of another family, fewer than 2 samples.
+      ValueError: posteriors of another family, fewer than 2 samples, a scale too small for float64.
     """
     if not isinstance(codes, Codes):
         raise TypeError(f"elbo_decomposition takes codes, as tc.encode(vae, data) gives; got {type(codes).__name__}")
-    if codes.posterior != "normal":
-        raise ValueError(f"elbo_decomposition needs normal posteriors; these codes are {codes.posterior!r}")
+    family = families.of(codes, "elbo_decomposition")
     if samples < 2:
         raise ValueError(f"elbo_decomposition: samples must be 2 or more; got {samples}")
     grid = codes.grid
@@ -99,12 +98,12 @@ def elbo_decomposition(
     weights = None if grid.weights is None else p
     loc, scale = codes.loc[cells].astype(np.float64), codes.scale[cells].astype(np.float64)
 
-    conditional = float(p @ np.log(scale).sum(axis=1) + 0.5 * codes.latent_dim * np.log(2 * np.pi * np.e))
+    conditional = float(p @ np.log(scale).sum(axis=1) + codes.latent_dim * family.entropy)
     cross_entropy = codes.prior_cross_entropy
     if cross_entropy is None:
-        cross_entropy = 0.5 * np.log(2 * np.pi) + 0.5 * p @ (loc**2 + scale**2)
-    latents, numerical = _latent_entropies(loc, scale, weights)
-    information, error = _mutual_information(loc, scale, weights, samples, seed, verbose)
+        cross_entropy = 0.5 * np.log(2 * np.pi) + 0.5 * p @ (loc**2 + family.variance * scale**2)
+    latents, numerical = _latent_entropies(family, loc, scale, weights)
+    information, error = _mutual_information(family, loc, scale, weights, samples, seed, verbose)
     reconstruction = reconstruction_error = None
     if codes.log_px is not None:
         log_px = codes.log_px[cells].astype(np.float64)
@@ -128,12 +127,14 @@ def elbo_decomposition(
     )
 
 
-def _latent_entropies(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _latent_entropies(
+    family: Family, loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """H(z_j) and a bound on the numerical error of each, [D]."""
     labels = np.zeros(len(loc), np.int64)
 
     def measure(j: int) -> tuple[float, float]:
-        found = Mixture(loc[:, j], scale[:, j], weights).entropies(labels, 1)
+        found = family.mixture(loc[:, j], scale[:, j], weights).entropies(labels, 1)
         return found.marginal, found.marginal_error
 
     with ThreadPoolExecutor(min(provenance.threads(), 4)) as pool:
@@ -142,12 +143,18 @@ def _latent_entropies(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | 
 
 
 def _mutual_information(
-    loc: np.ndarray, scale: np.ndarray, weights: np.ndarray | None, samples: int, seed: int, verbose: str | int
+    family: Family,
+    loc: np.ndarray,
+    scale: np.ndarray,
+    weights: np.ndarray | None,
+    samples: int,
+    seed: int,
+    verbose: str | int,
 ) -> tuple[float, float]:
     """I_q(z; n) and its standard error."""
-    images, z = sampling.draw(loc, scale, weights, samples, np.random.default_rng(seed))
-    log_qz_given_x = sampling.log_normal(z, loc[images], scale[images])
+    images, z = family.draw(loc, scale, weights, samples, np.random.default_rng(seed))
+    log_qz_given_x = family.log_density(z, loc[images], scale[images])
     with sampling.progress(samples * len(loc), "ELBO decomposition", verbose) as advance:
-        log_qz = sampling.log_mixture(z, loc, scale, weights, log_qz_given_x, advance)
+        log_qz = family.log_mixture(z, loc, scale, weights, log_qz_given_x, advance)
     ratio = log_qz_given_x - log_qz
     return float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(samples))

@@ -19,7 +19,7 @@ def summary(codes: Codes, samples: int = 10_000, seed: int = 0, verbose: str | i
     total_correlation, which share their sampled part.
 
     Args:
-      codes: posteriors of the whole data set, normal.
+      codes: posteriors of the whole data set, normal or Laplace.
       samples: of the joint entropy.
       seed: of the joint entropy, the histogram and the votes.
       verbose: 0 for no progress bar, 1 for one, "auto" for one where there is a terminal and more than a moment's work.

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from tcvae_tf.codes import Codes
+from tcvae_tf.metrics import families
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -15,7 +16,7 @@ class GaussianTotalCorrelation:
 
     Attributes:
       score: of the means μ(x), disentanglement_lib's number.
-      of_samples: of z ~ q(z), whose covariance is that of the means plus diag(E σ²).
+      of_samples: of z ~ q(z), whose covariance is that of the means plus diag(E σ²), for Laplace diag(E 2b²).
       covariance: of the means, [D, D].
     """
 
@@ -31,15 +32,19 @@ def gaussian_total_correlation(codes: Codes) -> GaussianTotalCorrelation:
     others and left out.
 
     Args:
-      codes: posteriors of the whole data set.
+      codes: posteriors of the whole data set, normal or Laplace.
+
+    Raises:
+      ValueError: posteriors of another family.
     """
+    variance = families.of(codes, "gaussian_total_correlation").variance
     cells = codes.grid.cells
     p, loc = codes.grid.probabilities[cells], codes.loc[cells].astype(np.float64)
     centred = loc - loc[0]  # exactly zero for a constant
     moving = np.ptp(centred, axis=0) > 0
     centred = np.where(moving, centred - p @ centred, 0)
     covariance = (p[:, None] * centred).T @ centred
-    noise = np.diag(p @ codes.scale[cells].astype(np.float64) ** 2)
+    noise = np.diag(variance * (p @ codes.scale[cells].astype(np.float64) ** 2))
     return GaussianTotalCorrelation(_normal_tc(covariance, moving), _normal_tc(covariance + noise), covariance)
 
 
