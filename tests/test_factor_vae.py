@@ -161,5 +161,7 @@ def test_parts_that_do_not_fit_are_refused(squares):
     vae = make(squares).vae
     with pytest.raises(ValueError, match="takes 3 latents and gives two logits"):
         FactorVAE(vae, tc.networks.discriminator(4, width=4))
+    with pytest.raises(ValueError, match="two batches: give an even number of images, not 5"):
+        make(squares).train_step(tf.zeros((5, 8, 8, 1)))
     with pytest.raises(ValueError, match="batches 1 or 2"):
         FactorVAE(vae, tc.networks.discriminator(3, width=4), batches=3)
