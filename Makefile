@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make reproduce             install, generate dSprites, train, measure: figure 3, table, results/RESULTS.md'
+	@echo 'make reproduce             install, generate the images, train, measure: figure 3, table, results/RESULTS.md'
 	@echo '  PRESET=smoke|quick|cpu|paper   how much (default quick: a quarter of an hour on two cores)'
 	@echo 'make test                  install, lint, type check and tests'
 	@echo 'make figures               redraw figures and tables from results/records.csv, without training'

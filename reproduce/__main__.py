@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from reproduce import benchmark, fig3_mig_distribution, learning_curves, report, table1_measures
+from reproduce import benchmark, faces_standin, fig3_mig_distribution, learning_curves, report, table1_measures
 from tcvae_tf import datasets, results, sweep
 from tcvae_tf.runs import Run
 
 #: Figures of runs' records, of their histories, and what is computed without any.
 SCRIPTS = {"fig3": fig3_mig_distribution}
 HISTORIES = {"curves": learning_curves}
-COMPUTED = {"table1": table1_measures}
+COMPUTED = {"faces": faces_standin, "table1": table1_measures}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m reproduce fig3                      figure 3 with the preset quick\n"
         "  python -m reproduce fig3 --preset=paper       with the paper's settings\n"
         "  python -m reproduce curves                    learning curves of every method: half an hour\n"
+        "  python -m reproduce faces                     contact sheet of the stand-in for 3D Faces: a minute\n"
         "  python -m reproduce table1                    what the measures respond to: four minutes, no training\n"
         "  python -m reproduce benchmark                 what the measures cost: seven minutes\n"
         "  python -m reproduce all --draw                only redraws, from results/records.csv\n\n"
@@ -86,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compute(scripts: Sequence[ModuleType], options: argparse.Namespace, out: Path) -> None:
-    """Writes the rows of what needs no runs; the preset smoke takes fewer points of each curve and one seed."""
+    """Writes the rows of what needs no runs; less of it for the preset smoke."""
     for script in scripts:
         print(f"{script.TITLE} ...", flush=True)
-        rows = script.compute((0.0, 0.5, 1.0), (0,)) if options.preset == "smoke" else script.compute()
+        rows = script.compute(*script.SMOKE) if options.preset == "smoke" else script.compute()
         results.write_rows(out / script.FILE, rows)
 
 

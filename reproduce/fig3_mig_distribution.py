@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tcvae_tf import plots, results
-from tcvae_tf.datasets import dsprites
+from tcvae_tf.datasets import dsprites, faces3d
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import PAPER_SEEDS, Preset
@@ -64,7 +64,7 @@ def title(rows: Sequence[Row], dataset: str) -> str:
     """The name of a data set, which says so where it stands for another."""
     names = {"dsprites": "dSprites", "faces3d": "3D Faces"}
     stand_in = any(line["data.source"] == "stand-in" for line in rows if line["run.dataset"] == dataset)
-    return names[dataset] + (" (rendered stand-in, not the paper's images)" if stand_in else "")
+    return names[dataset] + (f" ({faces3d.STAND_IN})" if stand_in else "")
 
 
 def _present(rows: Sequence[Row]) -> list[str]:

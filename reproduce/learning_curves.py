@@ -80,6 +80,10 @@ def _known(rows: Sequence[Row], dataset: str) -> dict[str, str]:
     return {method: label.replace("\n", ", ") for method, label in fig3.LABELS.items() if method in present}
 
 
+def caption(rows: Sequence[Row]) -> str:
+    return "* the discriminator's estimate, mean over an epoch of minibatches; one seed"
+
+
 def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
     """The figure."""
     panels: dict[str, dict] = {}

@@ -14,7 +14,7 @@ PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.csv"
 
 _HEAD = """# Results
 
-Generated from `records.csv`, `measures.csv` and `paper.csv` by `make figures`; not edited by hand.
+Generated from `paper.csv` and the other `.csv` files here by `make figures`; not edited by hand.
 
 MIG is exact: computed from the posteriors of all images of the data set, nothing sampled. Published values carry the
 mark of their source: **S**, quoted from a source that was read. Here that source is another paper's repository, which
@@ -26,7 +26,7 @@ recall it. A claim that fails is printed as failed.
 def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: Path) -> list[str]:
     """Draws every figure that has records in `out`, writes RESULTS.md and returns its tables as text.
 
-    `scripts` draw from runs, in records.csv; `computed` need none and have a file of rows each.
+    `scripts` draw from runs, in records.csv; `computed` have a file of rows each.
     """
     rows, paper = results.read_rows(out / "records.csv"), results.read_rows(PAPER)
     sections, shown = [_HEAD], []
@@ -50,8 +50,7 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
     for name, script in computed.items():
         found = results.read_rows(out / script.FILE)
         if found:
-            caption = f"{len({line['seed'] for line in found})} seeds, medians and every seed"
-            plots.save(script.draw(found, paper, caption), out / "figures" / f"{name}.png")
+            plots.save(script.draw(found, paper, script.caption(found)), out / "figures" / f"{name}.png")
             body = f"{script.tabulate(found, paper)}\n{_claims(script, found, paper, f'`python -m reproduce {name}`')}"
             body += "\n" + script.explain(found)
             shown.append(f"{script.TITLE}\n\n{body}")

@@ -29,6 +29,8 @@ FILE = "measures.csv"
 GRID = FactorGrid(("a", "b", "c", "d"), (4, 6, 8, 10))
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (0, 1, 2)
+#: Arguments of `compute` for the preset smoke.
+SMOKE = ((0.0, 0.5, 1.0), (0,))
 CHANGES = {
     "rotation": "rotation (1 = 45°)",
     "duplication": "correlation of the copies",
@@ -170,6 +172,10 @@ def properties(rows: Sequence[Row], measure: str) -> dict[str, bool]:
         "unbiased": _spread(rows, measure) < 0.001,
         "general": abs(lost("shuffling")) < 0.05 and lost("noise") > 0.5,
     }
+
+
+def caption(rows: Sequence[Row]) -> str:
+    return f"{len({row['seed'] for row in rows})} seeds, medians and every seed"
 
 
 def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):

@@ -47,7 +47,7 @@ def test_only_measured_lines_are_taken(rows):
 def test_what_does_not_rise_is_a_failed_claim(rows):
     verdicts = {claim.text: claim.holds for claim in curves.check(rows, [])}
     assert verdicts["MIG rises in training: VAE, dSprites"] is False
-    assert verdicts["MIG rises in training: VAE, 3D Faces (rendered stand-in, not the paper's images)"] is True
+    assert verdicts["MIG rises in training: VAE, 3D Faces (rendered stand-in, not the Basel faces)"] is True
     assert verdicts["ELBO rises in training: VAE, dSprites"] is True
 
 

@@ -76,7 +76,9 @@ def test_linked_files_exist():
 def test_the_presets_are_those_of_the_program():
     assert re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE) == list(PRESETS)
     quick = PRESETS["quick"]
-    assert (quick.settings["epochs"], len(quick.seeds)) == (1, 2)
+    assert (quick.settings["epochs"], quick.settings["thin"], len(quick.seeds)) == (4, 2, 2)
+    images = len(tc.load("dsprites").thin(2))
+    assert {run.step_count(images // run.batch_size) for run in quick.runs([{"method": "vae"}])} == {1440}
     assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
         256,
         10,
@@ -89,3 +91,17 @@ def test_make_help_names_the_targets():
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for command in re.findall(r"\bmake (\w+)", TEXT):
         assert command == "help" or f"make {command} " in shown, command
+
+
+def test_the_flags_are_those_of_the_program():
+    from tcvae_tf import cli, runs
+
+    known = {name for define, *_ in cli._COMMANDS.values() for name in define()} | {"help", "draw"}
+    shown = re.findall(r"--(\w+)(?:=(\w+))?", TEXT)
+    assert len(shown) > 20
+    for name, value in shown:
+        assert name in known, name
+        if name in runs._CHOICES:
+            assert value in runs._CHOICES[name], (name, value)
+        if name == "setting":
+            assert value in runs.SETTINGS

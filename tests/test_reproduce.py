@@ -55,7 +55,7 @@ def test_claims_that_hold_and_claims_that_fail():
     verdicts = {claim.text: claim.holds for claim in claims}
     assert verdicts == {
         "median MIG: β-TCVAE > β-VAE": True,
-        "median MIG: β-TCVAE > β-VAE, 3D Faces (rendered stand-in, not the paper's images)": True,
+        "median MIG: β-TCVAE > β-VAE, 3D Faces (rendered stand-in, not the Basel faces)": True,
         "median MIG: β-VAE > FactorVAE": False,
         "median MIG: FactorVAE > VAE": True,
         "median MIG: β-VAE > VAE": False,
@@ -85,7 +85,7 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     assert "1 steps at width 128 with 2 seeds, the paper 18,000 at width 1200" in text
     assert "InfoGAN | 0.05 (S) | not run here" in text
     assert "InfoGAN | not known to us | not run here" in text
-    assert "3D Faces (rendered stand-in, not the paper's images):" in text
+    assert "3D Faces (rendered stand-in, not the Basel faces):" in text
     assert "seed 0: 1.25 against 1.5, accuracy 0.625" in text
     assert len(shown) == 1
 

@@ -22,7 +22,7 @@ from tcvae_tf.datasets import dsprites, faces3d
 from tcvae_tf.datasets.dataset import Dataset
 
 
-class _Grid(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class _Grid(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A Dataset as examples: `image`, and of every factor `label_NAME`, its index, and `value_NAME`, what it means."""
 
     VERSION = tfds.core.Version("1.0.0")
