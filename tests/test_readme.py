@@ -76,7 +76,7 @@ def test_linked_files_exist():
 def test_the_presets_are_those_of_the_program():
     assert re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE) == list(PRESETS)
     quick = PRESETS["quick"]
-    assert (quick.settings["epochs"], quick.settings["thin"], len(quick.seeds)) == (4, 2, 2)
+    assert (quick.settings["epochs"], quick.settings["thin"], len(quick.seeds)) == (6, 2, 2)
     images = len(tc.load("dsprites").thin(2))
     assert {run.step_count(images // run.batch_size) for run in quick.runs([{"method": "vae"}])} == {1440}
     assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
