@@ -49,9 +49,11 @@ def collect(made: Sequence[Run], root: Path) -> list[Row]:
         fields = {"id": run.id, "dataset": run.dataset, "source": source, "method": run.method, "seed": str(run.seed)}
         fields |= {"network": f"{run.network} {run.width}", "batch": str(run.batch_size), "thin": str(run.thin)}
         history = results.read_rows(root / run.id / "history.csv")
+        last: dict[str, str] = {}
         for line in history:
-            if line.get("data_mig"):
-                measured = {name: f"{float(value):.6g}" for name, value in line.items() if name.startswith("data_")}
+            measured = {n: f"{float(value):.6g}" for n, value in line.items() if n.startswith("data_") and value}
+            if measured and measured != last:  # epochs between two measurements repeat the last
+                last = dict(measured)
                 measured["discriminator_tc"] = _short(line.get("discriminator_tc"))
                 measured["discriminator_accuracy"] = _short(line.get("discriminator_accuracy"))
                 rows.append({**fields, "step": line["step"], **measured})
@@ -98,9 +100,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
             if len(steps):
                 row["TC (nats)"][known[method] + "*"] = steps, values
         panels[_title(rows, dataset)] = row
-    return plots.learning_curves(
-        panels, "* the discriminator's estimate, mean over an epoch of minibatches; " + caption
-    )
+    return plots.learning_curves(panels, caption)
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

@@ -84,23 +84,23 @@ def learning_curves(
 
     with matplotlib.rc_context(_STYLE):
         columns = max(len(measures) for measures in curves.values())
-        figure = Figure(figsize=(2.3 * columns + 0.6, 2.0 * len(curves) + 0.4), layout="constrained")
+        figure = Figure(figsize=(2.3 * columns, 2.2 * len(curves) + 0.5), layout="constrained")
         panels = figure.subplots(len(curves), columns, squeeze=False)
+        methods_of = [methods for measures in curves.values() for methods in measures.values()]
+        names = list(dict.fromkeys(name.rstrip("*") for methods in methods_of for name in methods))
         for row, (title, measures) in zip(panels, curves.items(), strict=True):
-            names = list(dict.fromkeys(name.rstrip("*") for methods in measures.values() for name in methods))
             for axes, (label, methods) in zip(row, measures.items(), strict=True):
                 for name, (steps, values) in methods.items():
-                    look = {"color": COLOURS[names.index(name.rstrip("*"))], "linestyle": "--" if "*" in name else "-"}
-                    axes.plot(np.asarray(steps) / 1000, values, marker="o", markersize=2.5, label=name, **look)
+                    colour, style = COLOURS[names.index(name.rstrip("*"))], "--" if "*" in name else "o-"
+                    axes.plot(np.asarray(steps) / 1000, values, style, color=colour, markersize=2.5, label=name)
                 axes.set_xlabel("thousand steps")
                 axes.set_ylabel(label)
                 axes.grid(color="0.9")
                 axes.set_axisbelow(True)
-            row[0].set_title(title, fontsize=8, loc="left")
+            row[len(row) // 2].set_title(title, fontsize=8).set_in_layout(False)
         lines = {line.get_label(): line for axes in panels.flat for line in axes.lines}
-        figure.legend(list(lines.values()), list(lines), loc="outside right center")
-        if caption:
-            figure.supxlabel(caption, fontsize=6, color="0.35")
+        key = figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
+        key.set_title(caption, {"size": 6})
         return figure
 
 

@@ -419,7 +419,7 @@ def test_a_torch_file_is_read_where_torch_is(home, images, monkeypatch):
         ({"source": "npz"}, FileNotFoundError, r"no basel_face_renders.npy, .npz or .pth; source='generated'"),
         ({"path": "nowhere.npy"}, FileNotFoundError, "nowhere.npy: no basel_face_renders.npy"),
         ({"path": "nowhere.npy", "source": "generated"}, ValueError, "reads no file; leave path out"),
-        ({"source": "tfds"}, ValueError, "faces3d is not in TFDS; choose"),
+        ({"source": "tfds"}, ValueError, "faces3d is not read from TFDS; choose"),
     ],
 )
 def test_a_source_that_is_not_there_is_named(home, arguments, kind, message):

@@ -94,7 +94,7 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
 
 def _faces3d(path: str | Path | None, source: str) -> Dataset:
     if source == "tfds":
-        raise ValueError("faces3d is not in TFDS; choose source='auto', 'npz' or 'generated'")
+        raise ValueError("faces3d is not read from TFDS; choose source='auto', 'npz' or 'generated'")
     if source == "generated" and path is not None:
         raise ValueError("source='generated' reads no file; leave path out")
     home = cache.directory() if path is None else Path(path).expanduser()
