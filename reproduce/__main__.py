@@ -64,8 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = 0
     if not options.draw:
         try:
-            code = _train([script for name, script in SCRIPTS.items() if name in chosen], options, out)
-            code |= _follow([script for name, script in HISTORIES.items() if name in chosen], options, out)
+            # Measured runs first: a run that both want is then trained with its curve.
+            code = _follow([script for name, script in HISTORIES.items() if name in chosen], options, out)
+            code |= _train([script for name, script in SCRIPTS.items() if name in chosen], options, out)
             _compute([script for name, script in COMPUTED.items() if name in chosen], options, out)
             if options.figure == "benchmark":
                 print(benchmark.run(out))
@@ -107,8 +108,9 @@ def _follow(scripts: Sequence[ModuleType], options: argparse.Namespace, out: Pat
         runs = script.runs(sweep.PRESETS[options.preset])
 
         def keep(done: dict[Run, dict], script: ModuleType = script) -> None:
-            if done:
-                results.write_rows(out / script.FILE, script.collect(list(done), options.root))
+            rows = script.collect(list(done), options.root)
+            if rows:
+                results.write_rows(out / script.FILE, rows)
 
         code |= _execute(runs, options, keep, script.EVERY)
     return code

@@ -87,5 +87,9 @@ def _circumstances(rows: Sequence[Row], wanted: int, preset: Preset) -> str:
         f"Data: {distinct('run.dataset', 'data.source', 'data.sha256')}",
     ]
     for dataset in sorted({line["run.dataset"] for line in rows}):
-        facts.append(f"Departs from the paper on {dataset}: " + "; ".join(preset.deviations(dataset)))
+        sources = {line["data.source"] for line in rows if line["run.dataset"] == dataset}
+        other = ["images that are a rendered stand-in"] if "stand-in" in sources else []
+        facts.append(
+            f"Departs from the paper on {dataset}: " + ("; ".join(other + preset.deviations(dataset)) or "nothing")
+        )
     return "\n".join(f"* {fact}." for fact in facts) + "\n"

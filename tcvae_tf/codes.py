@@ -78,7 +78,13 @@ class Codes:
         return self.loc.shape[1]
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Samples of q(z) over the whole data set: n ~ p(n), then z ~ q(z|x_n); [count, D]."""
+        """Samples of q(z) over the whole data set: n ~ p(n), then z ~ q(z|x_n); [count, D].
+
+        Raises:
+          ValueError: posteriors that are neither normal nor Laplace.
+        """
+        if self.posterior not in ("normal", "laplace"):
+            raise ValueError(f"sample needs normal or laplace posteriors; these codes are {self.posterior!r}")
         rng = np.random.default_rng(seed)
         rows = rng.choice(len(self.grid), size=count, p=self.grid.weights)
         draw = {"normal": rng.normal, "laplace": rng.laplace}[self.posterior]

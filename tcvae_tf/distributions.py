@@ -38,14 +38,17 @@ class PlanarSteps(tfp.bijectors.Bijector):
         product = u * w
         below = tf.minimum(product, -1e-4)
         shrink = tf.where(product < -1e-4, tf.math.expm1(below) / below, 1 + tf.minimum(product, 0.0) / 2)
-        self._steps = [tf.unstack(part) for part in (u * shrink, w, b)]
+        self._steps = [tf.unstack(part) for part in (u * shrink, w, b, product)]
 
     def _inverse_and_log_slope(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         x, log_slope = z, tf.zeros_like(z)
-        for u, w, b in zip(*self._steps, strict=True):
+        for u, w, b, product in zip(*self._steps, strict=True):
             bend = tf.tanh(x * w + b)
             x += u * bend
-            log_slope += tf.math.log1p(u * w * (1 - tf.square(bend)))
+            flat = 1 - tf.square(bend)
+            # log(1 + û w flat), where û w = e^(u w) − 1 is near −1 too.
+            log_slope += tf.math.log(1 - flat + flat * tf.exp(tf.minimum(product, 0.0)))
+            log_slope += tf.math.log1p(tf.maximum(product, 0.0) * flat)
         return x, log_slope
 
     def _inverse(self, y: tf.Tensor) -> tf.Tensor:
@@ -103,8 +106,9 @@ def prior(family: str = "normal", dtype: tf.DType = tf.float32, flow: tf.Tensor 
 def prior_cross_entropy(loc: tf.Tensor, scale: tf.Tensor, family: str, prior: tfd.Distribution) -> tf.Tensor:
     """−E_q(z_j|x) log p(z_j) for posteriors of a family, the shape of `loc`, in nats.
 
-    In closed form for a normal or Laplace prior; for others by Gauss's rules, of Hermite for normal posteriors and of
-    Laguerre on either side of the mean for Laplace ones.
+    In closed form for a standard normal or standard Laplace prior. For the flow by Gauss's rules of 32 points,
+    Hermite's for normal posteriors and Laguerre's on either side of the mean for Laplace ones: no bound is known; the
+    error was below 1e-6 for parameters spread by 0.1, 2e-3 for 0.3 and 0.2 for 0.6, which bend within a posterior.
     """
     laplace = family == "laplace"
     if isinstance(prior, _Normal):

@@ -38,8 +38,8 @@ class VAE(keras.Model):
       prior, posterior: families, see `tcvae_tf.distributions`.
 
     Attributes:
-      beta: a float32 variable, the β in use; assign to it to change β during training. Where α = β = γ it weights the
-        whole KL.
+      beta: a float32 variable, the β in use once any warm-up is over; assign to it to change β during training. Where
+        α = β = γ it weights the whole KL.
       step: an int64 variable, the number of training steps taken.
 
     Raises:

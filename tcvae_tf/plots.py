@@ -100,7 +100,8 @@ def learning_curves(
             row[len(row) // 2].set_title(title, fontsize=8).set_in_layout(False)
         lines = {line.get_label(): line for axes in panels.flat for line in axes.lines}
         key = figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
-        key.set_title(caption, {"size": 6})
+        key.set_title(caption)
+        key.get_title().set_fontsize(6)
         return figure
 
 

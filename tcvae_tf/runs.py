@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tcvae_tf import files, provenance
+from tcvae_tf import datasets, files, provenance
 from tcvae_tf.datasets import suggest
 
 log = logging.getLogger("tcvae_tf")
@@ -75,8 +75,9 @@ def _option(default: Any, meaning: str) -> Any:
 class Run:
     """One training and its measurement. The defaults are the paper's settings for β-TCVAE on dSprites.
 
-    Fields that a method fixes, or does not use, take one value, so that runs that differ only in those have one id: for
-    "vae" and "factor_vae" α = β = γ = 1, for "beta_vae" α = γ = β, and only "factor_vae" has a discriminator.
+    Fields that a method fixes, or does not use, take one value, so that runs that differ only in those have one id:
+    for "vae" and "factor_vae" α = β = γ = 1, for "beta_vae" α = γ = β, and only "factor_vae" has a discriminator. A
+    width of 0 becomes the network's own at once: dataclasses.replace(run, network="conv") needs a width too.
 
     Raises:
       ValueError: an unknown name, or a number out of range.
@@ -132,6 +133,8 @@ class Run:
             raise ValueError("Run: learning_rate and discriminator_learning_rate must be positive")
         if self.discriminator_batches not in (1, 2):
             raise ValueError(f"Run: discriminator_batches must be 1 or 2; got {self.discriminator_batches}")
+        if self.method == "beta_tcvae" and self.beta_warmup and self.alpha == self.beta == self.gamma:
+            raise ValueError("Run: with alpha = beta = gamma the warm-up is of the whole KL; say method=beta_vae")
         if self.tc_weight and self.method != "factor_vae":
             raise ValueError(f"Run: tc_weight is for method factor_vae alone; leave it 0 for {self.method}")
         self._fix(width=self.width or NETWORKS[self.network])
@@ -172,7 +175,10 @@ class Run:
         """A setting of SETTINGS, with other fields of one's own: Run.named("factor_vae_chen", seed=3)."""
         if setting not in SETTINGS:
             raise ValueError(f"Run: unknown setting {setting!r}; {suggest(setting, tuple(SETTINGS))}")
-        return cls(**{**SETTINGS[setting], **fields})
+        chosen = dict(SETTINGS[setting])
+        if "epochs" in fields:
+            chosen.pop("steps", None)  # which would override them
+        return cls(**{**chosen, **fields})
 
     @property
     def images_per_step(self) -> int:
@@ -199,8 +205,12 @@ def read_record(run: Run, root: str | Path = "runs") -> dict | None:
 
 
 def _is_of(header: dict, run: Run) -> bool:
-    """Whether a record or run.json is of exactly this run: its id holds but six digits of the hash."""
+    """Whether a record or run.json is of exactly this run, since its id holds but six digits of the hash, and of the
+    images that it would be trained on now."""
     fields = json.loads(json.dumps(dataclasses.asdict(run)))
+    origin = datasets.origin(run.dataset)
+    if origin and header.get("data", {}).get("source") != origin:
+        return False
     return (header.get("id"), header.get("run"), header.get("recipe")) == (run.id, fields, RECIPE)
 
 
@@ -230,6 +240,8 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
 
     done = read_record(run, root)
     if done is not None:
+        if measure_every and "data_mig" not in _head_of_history(home):
+            log.warning("%s was trained without measuring; delete %s to have its curve", run.id, home)
         return done
     with files.locked(home / "lock", on_wait=waiting):
         done = read_record(run, root)
@@ -249,7 +261,7 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
 
 
 def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: int) -> dict:
-    from tcvae_tf import codes, datasets, metrics
+    from tcvae_tf import codes, metrics
 
     data = datasets.load(run.dataset).thin(run.thin)
     if not data.grid.scored:
@@ -295,7 +307,7 @@ def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     before = _header(home)
     same = all(before.get(part) == header[part] for part in ("data", "versions", "device"))
     checkpoint = home / "checkpoint" / "latest.keras"
-    work = [path for path in (checkpoint, home / "codes.npz") if path.exists()]
+    work = [path for path in (checkpoint, home / "codes.npz", home / "discriminator.json") if path.exists()]
     if work and not (_is_of(before, run) and same):
         log.warning("%s was begun with other data, versions or device; starting over", run.id)
         for path in (*work, home / "history.csv"):
@@ -354,8 +366,14 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     return model
 
 
+def _head_of_history(home: Path) -> str:
+    """The names of the columns."""
+    path = home / "history.csv"
+    return path.read_text(encoding="utf-8").partition("\n")[0] if path.exists() else ""
+
+
 def _seconds(home: Path) -> float:
-    """Seconds of training, over all sittings."""
+    """Seconds of training, and of measuring during it, over all sittings."""
     from tcvae_tf import callbacks
 
     return round(sum(float(row["seconds"]) for row in callbacks.read_history(home / "history.csv")), 1)

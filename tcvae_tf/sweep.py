@@ -76,14 +76,14 @@ PRESETS = {
         ),
         Preset(
             "quick",
-            "every second value of each factor, small networks: figure 3 in a quarter of an hour on two cores",
+            "every second value of each factor, small networks, two seeds: a quarter of an hour on two cores",
             {"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 6},
             seeds=(0, 1),
             faces={"width": 64, "discriminator_width": 128, "batch_size": 64, "thin": 2, "epochs": 4},
         ),
         Preset(
             "cpu",
-            "width 256, ten epochs, five seeds: a night on two cores",
+            "width 256, ten epochs, five seeds: days on two cores, in as many sittings as you like",
             {"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 10},
             seeds=tuple(range(5)),
             faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 10},

@@ -80,3 +80,16 @@ def test_encode_refuses_data_of_another_shape(squares):
     other = tc.datasets.from_arrays(np.zeros((4, 5, 5)), np.arange(4))
     with pytest.raises(ValueError, match=r"the model takes images \(8, 8, 1\)"):
         tc.encode(make(squares), other)
+
+
+@pytest.mark.parametrize(("posterior", "variance"), [("normal", 1), ("laplace", 2)])
+def test_samples_are_of_the_mixture_over_images(posterior, variance):
+    grid = tc.FactorGrid(("a",), (2,), weights=[0.25, 0.75])
+    codes = tc.Codes(loc=np.array([[-4.0], [4.0]]), scale=np.full((2, 1), 0.5), grid=grid, posterior=posterior)
+    z = codes.sample(40_000, seed=1)
+    right = z[z > 0]
+    assert len(right) / len(z) == pytest.approx(0.75, abs=0.02)
+    assert (right.mean(), right.var()) == (pytest.approx(4, abs=0.03), pytest.approx(variance / 4, rel=0.06))
+    assert np.array_equal(z, codes.sample(40_000, seed=1))
+    with pytest.raises(ValueError, match="these codes are 'gamma'"):
+        tc.Codes(codes.loc, codes.scale, grid, posterior="gamma").sample(1)

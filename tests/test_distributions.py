@@ -83,6 +83,15 @@ def test_the_flow_never_folds_the_line(rng):
     assert np.all(np.diff(x, axis=0) >= 0)
 
 
+def test_a_sharp_step_of_the_flow_stays_finite_in_float32():
+    """û w is −1 there but for less than float32 can tell."""
+    parameters = tf.constant([[[-7.0]], [[3.0]], [[0.0]]])
+    z = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
+    found = distributions.prior("flow", flow=parameters).log_prob(z).numpy()
+    assert found[4, 0] == pytest.approx(-0.5 * np.log(2 * np.pi) - 21, rel=1e-6)
+    assert np.all(np.isfinite(found))
+
+
 def test_an_unbent_flow_is_a_standard_normal():
     z = np.linspace(-3, 3, 7)[:, None]
     found = distributions.prior("flow", flow=tf.zeros((3, 32, 1), tf.float64)).log_prob(z).numpy()

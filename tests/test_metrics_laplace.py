@@ -348,3 +348,9 @@ def test_other_families_are_refused(rng):
         with pytest.raises(ValueError, match="needs normal or laplace posteriors; these codes are 'cauchy'"):
             measure(other)
     assert tc.mig(other, "histogram").error_bound is None
+
+
+@pytest.mark.parametrize(("least", "largest"), [(1e-9, 1e8), (1e-8, 1e9), (1e-12, 1e6)])
+def test_scales_too_unlike_for_float64_are_refused(least, largest):
+    with pytest.raises(ValueError, match="too unlike for float64; bound the smallest scale"):
+        LaplaceMixture(np.zeros(2), np.array([least, largest]))

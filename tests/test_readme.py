@@ -1,11 +1,13 @@
 """The README's example runs as it stands there, on less data, and its commands and files exist."""
 
+import math
 import re
 import subprocess
 from pathlib import Path
 
 import tcvae_tf as tc
 from tcvae_tf import results
+from tcvae_tf.datasets import faces3d
 from tcvae_tf.sweep import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +81,11 @@ def test_the_presets_are_those_of_the_program():
     assert (quick.settings["epochs"], quick.settings["thin"], len(quick.seeds)) == (6, 2, 2)
     images = len(tc.load("dsprites").thin(2))
     assert {run.step_count(images // run.batch_size) for run in quick.runs([{"method": "vae"}])} == {1440}
+    (faces, *_) = quick.runs([{"method": "vae"}], "faces3d")
+    assert faces.step_count(math.prod(faces3d.GRID.thin(2)[0].sizes) // faces.batch_size) == 616
+    assert "1,440 steps on dSprites and 616 on faces" in TEXT
+    for preset in PRESETS.values():
+        assert f"| `{preset.name}` | {preset.purpose}" in TEXT
     assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
         256,
         10,

@@ -67,6 +67,16 @@ def test_claims_that_hold_and_claims_that_fail():
     }
 
 
+def test_records_of_the_stand_in_and_of_the_paper_s_faces_are_not_mixed():
+    rows = [results.row(record) for record in records("quick")]
+    own = [{**line, "data.source": "basel", "mig": "0.9"} for line in rows if line["run.dataset"] == "faces3d"]
+    text = fig3.tabulate([*rows, *own], PAPER)
+    assert "stand-in" not in text
+    assert "0.900 [0.900, 0.900] (n = 2)" in text
+    assert "other images" not in "".join(claim.paper for claim in fig3.check([*rows, *own], PAPER))
+    assert "other images" in "".join(claim.paper for claim in fig3.check(rows, PAPER))
+
+
 def test_without_records_no_claim_is_made():
     assert {claim.holds for claim in fig3.check([], PAPER)} == {None}
 
@@ -82,6 +92,7 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     text = written[0]["RESULTS.md"].decode()
     assert "**NO: failed**" in text
     assert "width 128 instead of 1200" in text
+    assert "on faces3d: images that are a rendered stand-in; width 64 instead of 512" in text
     assert "1 steps at width 128 with 2 seeds, the paper 18,000 at width 1200" in text
     assert "InfoGAN | 0.05 (S) | not run here" in text
     assert "InfoGAN | not known to us | not run here" in text

@@ -103,6 +103,7 @@ def test_factor_vae_as_two_papers_have_it():
     others = tc.Run(method="vae")
     assert chen.step_count(images // chen.images_per_step) == 2 * others.step_count(images // others.batch_size)
     assert tc.Run.named("factor_vae_chen", seed=3).seed == 3
+    assert tc.Run.named("factor_vae_kim_mnih", epochs=1).steps == 0  # not the setting's 300,000
 
 
 def test_ids_are_file_names():
@@ -131,6 +132,7 @@ def test_execute_takes_a_run():
         ({"tc_weight": 10.0}, "tc_weight is for method factor_vae alone"),
         ({"method": "factor_vae", "discriminator_batches": 3}, "must be 1 or 2"),
         ({"beta_warmup": -1}, "beta_warmup must not be negative"),
+        ({"beta": 1.0, "beta_warmup": 5}, "say method=beta_vae"),
         ({"posterior": "flow"}, "unknown posterior"),
     ],
 )
@@ -292,6 +294,28 @@ def test_a_failing_run_leaves_its_error_and_no_record(tmp_path):
         tc.execute(run, tmp_path, verbose=0)
     assert "FloatingPointError" in (tmp_path / run.id / "error.txt").read_text()
     assert not (tmp_path / run.id / "record.json").exists()
+
+
+def test_a_record_of_other_images_under_the_same_name_is_not_taken(tmp_path, monkeypatch):
+    """A stand-in's record, once the paper's own faces are there."""
+    from tcvae_tf.datasets import cache
+
+    monkeypatch.setenv("TCVAE_CACHE", str(tmp_path / "cache"))
+    run = tc.Run(dataset="faces3d", network="conv")
+    record = {"id": run.id, "run": dataclasses.asdict(run), "recipe": runs.RECIPE, "measures": runs.MEASURES}
+    home = tmp_path / run.id
+    home.mkdir()
+    (home / "record.json").write_text(json.dumps({**record, "data": {"source": "stand-in"}}))
+    assert runs.read_record(run, tmp_path) is not None
+    cache.directory().mkdir()
+    (cache.directory() / "basel_face_renders.npy").touch()
+    assert runs.read_record(run, tmp_path) is None
+
+
+def test_a_finished_run_without_a_curve_says_so(done, caplog):
+    root, record = done
+    assert tc.execute(SMALL, root, verbose=0, measure_every=1) == record
+    assert "trained without measuring; delete" in caplog.text
 
 
 def test_half_a_record_is_no_record(done, tmp_path, caplog):

@@ -49,8 +49,6 @@ def read(path: Path, grid: FactorGrid, write: Callable[[int, np.ndarray], None])
     try:
         images = _shaped(_open(path), grid)
         scale = _scale(images)
-        for first, piece in _pieces(images):
-            write(first, np.rint(piece * scale).astype(np.uint8)[..., None])
     except ImportError:
         raise ImportError(f"{path}: torch is not installed; where it is, convert the file with {_CONVERT}") from None
     except WrongFile as error:
@@ -58,6 +56,8 @@ def read(path: Path, grid: FactorGrid, write: Callable[[int, np.ndarray], None])
     except Exception as error:  # what a damaged file makes NumPy, zipfile, pickle or torch say is of many kinds
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path}: cannot be read ({words}); {remedy}") from error
+    for first, piece in _pieces(images):
+        write(first, np.rint(piece * scale).astype(np.uint8)[..., None])
 
 
 class WrongFile(Exception):

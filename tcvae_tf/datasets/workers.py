@@ -73,7 +73,7 @@ def _start(function: str) -> subprocess.Popen:
     home = str(Path(__file__).resolve().parents[2])
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-c", _CODE, function]
+    command = [sys.executable, "-P", "-c", _CODE, function]  # -P: not what lies in the present directory
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 

@@ -30,7 +30,8 @@ class ELBODecomposition:
       standard_error: of mutual_information, total_correlation and joint_entropy, which share the one sampled number.
       reconstruction_error: standard error of reconstruction and elbo for one sample z an image, taken from the spread
         over images, which makes it too large rather than too small; None without the reconstruction.
-      numerical_error: bound on the numerical error of each of dimension_kl and latent_entropies, [D].
+      numerical_error: bound on the numerical error of each of dimension_kl and latent_entropies, [D]; without that of
+        the codes' prior_cross_entropy, which only the flow prior has (see `distributions.prior_cross_entropy`).
       samples: S.
     """
 
@@ -75,7 +76,7 @@ def elbo_decomposition(
         KL_j = −E_q(z_j) log p(z_j) − H(z_j)                         exact
 
     Only I is sampled, as the mean of a ratio: what log q(z|x_n) and log q(z) have in common cancels. The cost is
-    S · N · D; memory stays below a gigabyte.
+    S · N · D; memory stays below a gigabyte for normal posteriors, and about that for Laplace ones.
 
     Args:
       codes: posteriors of the whole data set, normal or Laplace.

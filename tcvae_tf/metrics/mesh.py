@@ -14,6 +14,8 @@ _REACH = 64
 _LARGEST = 2**22
 #: The finest steps from one end to the other: more would leave a mean less than three digits between them.
 _FARTHEST = 2.0**43
+#: Octaves from the finest step to the coarsest.
+_OCTAVES = 50
 
 
 def nodes(loc: np.ndarray, scale: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +42,12 @@ def nodes(loc: np.ndarray, scale: np.ndarray, order: int) -> tuple[np.ndarray, n
     starts, ends = [], []
     parts, size = [], 0
     reach = max(_REACH, 2 << halvings)
-    for k in range(least, int(level.max()) + halvings + 2):
+    widest = int(level.max()) + halvings + 1
+    if widest - least > _OCTAVES:
+        raise ValueError(
+            f"scales from {scale.min():.2g} to {scale.max():.2g} are too unlike for float64; bound the smallest scale"
+        )
+    for k in range(least, widest + 1):
         first, last = _runs(loc[(level <= k) & (k <= level + halvings + 1)], 2.0**k, reach)
         size += int(np.sum(last - first + 1))
         if size > _LARGEST:
