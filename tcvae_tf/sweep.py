@@ -79,7 +79,7 @@ PRESETS = {
             "every second value of each factor, small networks, two seeds: a quarter of an hour on two cores",
             {"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 4},
             seeds=(0, 1),
-            faces={"width": 64, "discriminator_width": 128, "batch_size": 64, "thin": 2, "epochs": 4},
+            faces={"width": 64, "discriminator_width": 128, "batch_size": 64, "thin": 2, "epochs": 2},
         ),
         Preset(
             "cpu",

@@ -82,8 +82,8 @@ def test_the_presets_are_those_of_the_program():
     images = len(tc.load("dsprites").thin(2))
     assert {run.step_count(images // run.batch_size) for run in quick.runs([{"method": "vae"}])} == {960}
     (faces, *_) = quick.runs([{"method": "vae"}], "faces3d")
-    assert faces.step_count(math.prod(faces3d.GRID.thin(2)[0].sizes) // faces.batch_size) == 616
-    assert "960 steps on dSprites and 616 on faces" in TEXT
+    assert faces.step_count(math.prod(faces3d.GRID.thin(2)[0].sizes) // faces.batch_size) == 308
+    assert "960 steps on dSprites and 308 on faces" in TEXT
     for preset in PRESETS.values():
         assert f"| `{preset.name}` | {preset.purpose}" in TEXT
     assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
