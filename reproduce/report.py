@@ -16,7 +16,7 @@ _HEAD = """# Results
 
 Generated from `paper.csv` and the other `.csv` files here by `make figures`; not edited by hand.
 
-MIG is exact: computed from the posteriors of all images of the data set, nothing sampled. Published values carry the
+MIG is exact: computed from the posteriors of all images of a run, nothing sampled. Published values carry the
 mark of their source: **S**, quoted from a source that was read. Here that source is another paper's repository, which
 cites the values; that they are the medians of figure 3 is our inference. **M** is from memory of the paper, as we
 recall it. A claim that fails is printed as failed.

@@ -59,7 +59,7 @@ def mig_distribution(
             axes.set_axisbelow(True)
         top = max([0.5, *(max(sample, default=0) for columns in samples.values() for sample in columns.values())])
         panels[0].set_ylim(0, min(1.0, 1.08 * top))
-        panels[0].set_ylabel("MIG (exact, whole data set)")
+        panels[0].set_ylabel("MIG (exact)")
         panels[0].plot([], [], "o", color="0.5", markersize=4, label="one seed")
         panels[0].plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")
         panels[0].legend(loc="upper left")
