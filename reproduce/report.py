@@ -19,7 +19,8 @@ Generated from `paper.csv` and the other `.csv` files here by `make figures`; no
 MIG is exact: computed from the posteriors of all images of a run, nothing sampled. Published values carry the
 mark of their source: **S**, quoted from a source that was read. Here that source is another paper's repository, which
 cites the values; that they are the medians of figure 3 is our inference. **M** is from memory of the paper, as we
-recall it. A claim that fails is printed as failed.
+recall it. A claim that fails is printed as failed. Claims compare medians; with two seeds an
+interval is just the two values, and says little.
 """
 
 

@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(" ".join(f"tcvae {words[0]} {takes} [--FIELD=VALUE ...]".split()) + "\n")
         print(_HELP.get(words[0], ""), end="")
         for name in values:
-            print(f"  --{name}={values[name].default}".ljust(34) + values[name].help)
+            print(f"  --{name}={values[name].default}".ljust(34), values[name].help)
         return 0
     try:
         rest = values([f"tcvae {words[0]}", *words[1:]])[1:]

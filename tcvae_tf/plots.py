@@ -47,8 +47,10 @@ def mig_distribution(
         figure = Figure(figsize=(4.2 * len(samples), 3.0), layout="constrained")
         panels = figure.subplots(1, len(samples), sharey=True, squeeze=False)[0]
         for axes, (title, columns) in zip(panels, samples.items(), strict=True):
+            drawn = [method for method in columns if any(len(panel.get(method, ())) for panel in samples.values())]
             for column, (method, sample) in enumerate(columns.items()):
-                colour = COLOURS[column % len(COLOURS)]
+                # A method has the colour that it has in other figures, which show what was run alone.
+                colour = COLOURS[drawn.index(method) % len(COLOURS)] if method in drawn else "0.5"
                 _box(axes, column, np.asarray(sample, float), colour)
                 if method in published.get(title, {}):
                     axes.plot(column + 0.32, published[title][method], "D", color="0.25", markersize=4, zorder=3)
@@ -58,7 +60,7 @@ def mig_distribution(
             axes.grid(axis="y", color="0.9")
             axes.set_axisbelow(True)
         top = max([0.5, *(max(sample, default=0) for columns in samples.values() for sample in columns.values())])
-        panels[0].set_ylim(0, min(1.0, 1.08 * top))
+        panels[0].set_ylim(-0.01, min(1.0, 1.08 * top))
         panels[0].set_ylabel("MIG (exact)")
         panels[0].plot([], [], "o", color="0.5", markersize=4, label="one seed")
         panels[0].plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")

@@ -88,7 +88,7 @@ PRESETS = {
             seeds=tuple(range(5)),
             faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 10},
         ),
-        Preset("paper", "the paper's settings, for a GPU", {}, seeds=tuple(range(PAPER_SEEDS)), faces={}),
+        Preset("paper", "the paper's settings, 40 seeds, for a GPU", {}, seeds=tuple(range(PAPER_SEEDS)), faces={}),
     )
 }
 
