@@ -421,7 +421,7 @@ def test_every_option_trains_through_a_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(distributions, "FLOW_STEPS", 2)
     options = {"posterior": "laplace", "prior": "flow", "beta_warmup": 3, "lambda_annealing": 4, "alpha": 0.0}
-    run = dataclasses.replace(SMALL, network="conv_plain", width=8, steps=4, thin=8, batch_size=16, **options)
+    run = dataclasses.replace(SMALL, steps=4, thin=8, batch_size=16, **options)
     record = tc.execute(run, tmp_path, verbose=0)
     assert record["kl"] == pytest.approx(
         record["mutual_information"] + record["total_correlation"] + sum(record["dimension_kl"]), rel=1e-5
