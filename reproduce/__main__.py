@@ -1,4 +1,4 @@
-"""Reruns figures of the paper: python -m reproduce fig3 --preset=quick"""
+"""Reruns figures of the paper: python -m reproduce all --preset=quick"""
 
 from __future__ import annotations
 
@@ -9,44 +9,93 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from reproduce import benchmark, faces_standin, fig3_mig_distribution, learning_curves, report, table1_measures
-from tcvae_tf import datasets, results, sweep
-from tcvae_tf.runs import Run
+from reproduce import (
+    ablations,
+    benchmark,
+    faces_standin,
+    fig2_beta_sweep,
+    fig3_mig_distribution,
+    fig4_mig_vs_tc,
+    fig5_joint_distributions,
+    keep,
+    latent_vs_factor,
+    learning_curves,
+    plans,
+    report,
+    table1_measures,
+    table_metrics,
+    traversals,
+)
+from tcvae_tf import datasets, executors, results, sweep
+from tcvae_tf.runs import Run, read_record
 
-#: Figures of runs' records, of their histories, and what is computed without any.
-SCRIPTS = {"fig3": fig3_mig_distribution}
+#: Figures and tables of runs' records, of their histories, and what is computed without any.
+SCRIPTS = {
+    "fig2": fig2_beta_sweep,
+    "fig3": fig3_mig_distribution,
+    "fig4": fig4_mig_vs_tc,
+    "fig5": fig5_joint_distributions,
+    "traversals": traversals,
+    "latent-vs-factor": latent_vs_factor,
+    "table-metrics": table_metrics,
+    "ablations": ablations,
+}
 HISTORIES = {"curves": learning_curves}
 COMPUTED = {"faces": faces_standin, "table1": table1_measures}
+
+_EXAMPLES = """examples:
+  python -m reproduce all                       every figure and table with the preset quick
+  python -m reproduce fig3 --preset=cpu         figure 3 alone, with longer trainings
+  python -m reproduce all --preset=cpu --plan   what that takes on this machine; starts nothing
+  python -m reproduce all --preset=paper --executor=ray --address=auto --gpus=0.25
+                                                on a Ray cluster, four runs to a GPU
+  python -m reproduce all --preset=paper --part=$SLURM_ARRAY_TASK_ID/100
+                                                one of 100 jobs; afterwards the same without --part
+  python -m reproduce all --draw                only redraws, from the records in results/
+  python -m reproduce benchmark                 what the measures cost: seven minutes
+
+Runs that figures share are trained once. Whatever stops it, the same command goes on where it was; several may work in
+one directory of runs at a time.
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
     presets = "\n".join(f"  {preset.name:<8}{preset.purpose}" for preset in sweep.PRESETS.values())
+    titles = "\n".join(f"  {name:<18}{script.TITLE}" for name, script in {**SCRIPTS, **HISTORIES, **COMPUTED}.items())
     parser = argparse.ArgumentParser(
         prog="python -m reproduce",
         description="Reruns figures of the paper: trains what is not trained yet, measures, tabulates and draws.",
-        epilog=f"presets:\n{presets}\n\nexamples:\n"
-        "  python -m reproduce fig3                      figure 3 with the preset quick\n"
-        "  python -m reproduce fig3 --preset=paper       with the paper's settings\n"
-        "  python -m reproduce curves                    learning curves of every method: half an hour\n"
-        "  python -m reproduce faces                     contact sheet of the stand-in for 3D Faces: a minute\n"
-        "  python -m reproduce table1                    what the measures respond to: four minutes, no training\n"
-        "  python -m reproduce benchmark                 what the measures cost: seven minutes\n"
-        "  python -m reproduce all --draw                only redraws, from results/records.csv\n\n"
-        "Whatever stops it, the same command goes on where it was.",
+        epilog=f"figures:\n{titles}\n\npresets:\n{presets}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("figure", choices=[*SCRIPTS, *HISTORIES, *COMPUTED, "benchmark", "all"], help="which figure")
-    parser.add_argument("--preset", default="quick", choices=list(sweep.PRESETS), help="settings (default: quick)")
+    names = [*SCRIPTS, *HISTORIES, *COMPUTED, "benchmark", "all"]
+    parser.add_argument("figure", choices=names, metavar="figure", help=f"one of {', '.join(names)}")
+    parser.add_argument("--preset", default="quick", choices=list(sweep.PRESETS), help="how much (default: quick)")
     parser.add_argument("--root", default="runs", type=Path, help="directory of all runs (default: runs)")
     parser.add_argument("--out", type=Path, help="directory of records, tables and figures (default: results)")
-    parser.add_argument("--executor", default="processes", choices=sweep.EXECUTORS, help="default: processes")
-    parser.add_argument("--workers", type=int, help="processes at a time (default: one for each core)")
     parser.add_argument("--draw", action="store_true", help="train nothing, redraw from the records in --out")
+    parser.add_argument("--plan", action="store_true", help="show what is to be done and what it takes; start nothing")
+    parser.add_argument(
+        "--part", type=_part, help="I/N: each N-th run from the I-th on alone, for job arrays; no figure"
+    )
+    parser.add_argument("--executor", default="processes", choices=executors.EXECUTORS, help="default: processes")
+    parser.add_argument("--workers", type=int, help="runs at a time (default: one for each core, as memory allows)")
+    parser.add_argument("--threads", type=int, default=1, help="of a run; other numbers give other bits (default: 1)")
+    parser.add_argument("--address", help="of a Ray cluster (default: one on this machine)")
+    parser.add_argument("--gpus", type=float, default=0.0, help="of a run under ray (default: 0)")
     return parser
+
+
+def _part(words: str) -> tuple[int, int]:
+    """Which of how many parts, counted from 0 or from 1: N/N is the last, as 0/N is."""
+    index, _, count = words.partition("/")
+    if not (index.isdigit() and count.isdigit() and 0 <= int(index) <= int(count) and int(count)):
+        raise argparse.ArgumentTypeError(f"{words!r}: give I/N, such as 3/16")
+    return int(index) % int(count), int(count)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,83 +107,107 @@ def main(argv: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("matplotlib") is None:
         print("reproduce: needs matplotlib to draw; pip install -e '.[reproduce]'", file=sys.stderr)
         return 1
-    chosen = [*SCRIPTS, *HISTORIES, *COMPUTED] if options.figure == "all" else [options.figure]
     # Numbers that mean nothing stay away from those that do.
-    out = options.out or (options.root / "smoke-results" if options.preset == "smoke" else Path("results"))
+    smoke = options.preset == "smoke"
+    options.out = options.out or (options.root / "smoke-results" if smoke else Path("results"))
     code = 0
     if not options.draw:
         try:
-            # Measured runs first: a run that both want is then trained with its curve.
-            code = _follow([script for name, script in HISTORIES.items() if name in chosen], options, out)
-            code |= _train([script for name, script in SCRIPTS.items() if name in chosen], options, out)
-            _compute([script for name, script in COMPUTED.items() if name in chosen], options, out)
-            if options.figure == "benchmark":
-                print(benchmark.run(out))
+            if options.plan:
+                print(plans.show(_runs(options), options.preset, options.root, _resources(options)))
                 return 0
+            code = _work(options)
         except KeyboardInterrupt:
             print("\nstopped; the same command goes on where it was", file=sys.stderr)
             return 130
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            print(f"reproduce: {error}", file=sys.stderr)
+            print(f"reproduce: {executors.one_line(error)}; the same command goes on where it was", file=sys.stderr)
             return 1
+    if options.part:
+        return code
+    return code | _draw(options.out)
+
+
+def _chosen(options: argparse.Namespace, scripts: dict[str, ModuleType]) -> list[ModuleType]:
+    return [script for name, script in scripts.items() if options.figure in (name, "all")]
+
+
+def _runs(options: argparse.Namespace) -> list[Run]:
+    """All runs that the chosen figures need, each once."""
+    scripts = [*_chosen(options, HISTORIES), *_chosen(options, SCRIPTS)]
+    return list(dict.fromkeys(run for script in scripts for run in script.runs(sweep.PRESETS[options.preset])))
+
+
+def _resources(options: argparse.Namespace) -> executors.Resources:
+    return executors.Resources(options.workers, options.threads, options.address, options.gpus)
+
+
+def _work(options: argparse.Namespace) -> int:
+    """Does what is not done."""
+    if options.figure == "benchmark":
+        print(benchmark.run(options.out))
+        return 0
+    code, preset = 0, sweep.PRESETS[options.preset]
+    # Measured runs first: a run that others want too is then trained with its curve.
+    for script in _chosen(options, HISTORIES):
+        followed = script.runs(preset)
+        code |= _execute(followed, options, script.EVERY)
+        if not options.part:
+            keep.rows(options.out / script.FILE, script.collect(_done(followed, options.root), options.root))
+    trained = [run for script in _chosen(options, SCRIPTS) for run in script.runs(preset)]
+    if trained:
+        code |= _execute(trained, options, 0)
+    if options.part:
+        return code
+    keep.pictures([script for script in SCRIPTS.values() if hasattr(script, "chosen")], options.root, options.out)
+    for script in _chosen(options, COMPUTED):
+        print(f"{script.TITLE} ...", flush=True)
+        rows = script.compute(*script.SMOKE) if options.preset == "smoke" else script.compute()
+        results.write_rows(options.out / script.FILE, rows)
+    return code
+
+
+def _draw(out: Path) -> int:
+    """Tables and figures from what `out` holds."""
     benchmark.write(out)
     tables = report.write(SCRIPTS, {**HISTORIES, **COMPUTED}, out)
     if not tables:
         print(f"no records in {out}; run without --draw first", file=sys.stderr)
-        return code or 1
+        return 1
     print("\n".join(tables))
     print(f"written: {out / 'RESULTS.md'}, {out / 'figures'}")
-    return code
+    return 0
 
 
-def _compute(scripts: Sequence[ModuleType], options: argparse.Namespace, out: Path) -> None:
-    """Writes the rows of what needs no runs; less of it for the preset smoke."""
-    for script in scripts:
-        print(f"{script.TITLE} ...", flush=True)
-        rows = script.compute(*script.SMOKE) if options.preset == "smoke" else script.compute()
-        results.write_rows(out / script.FILE, rows)
+def _done(runs: Sequence[Run], root: Path) -> list[Run]:
+    return [run for run in runs if read_record(run, root) is not None]
 
 
-def _train(scripts: Sequence[ModuleType], options: argparse.Namespace, out: Path) -> int:
-    """Executes what is not done and merges all records into records.csv."""
-    runs = [run for script in scripts for run in script.runs(sweep.PRESETS[options.preset])]
-    return _execute(runs, options, lambda done: results.merge(out / "records.csv", done.values())) if runs else 0
-
-
-def _follow(scripts: Sequence[ModuleType], options: argparse.Namespace, out: Path) -> int:
-    """Executes what is not done, measured during training, and writes the rows of the finished histories."""
-    code = 0
-    for script in scripts:
-        runs = script.runs(sweep.PRESETS[options.preset])
-
-        def keep(done: dict[Run, dict], script: ModuleType = script) -> None:
-            rows = script.collect(list(done), options.root)
-            if rows:
-                results.write_rows(out / script.FILE, rows)
-
-        code |= _execute(runs, options, keep, script.EVERY)
-    return code
-
-
-def _execute(
-    runs: Sequence[Run], options: argparse.Namespace, keep: Callable[[dict[Run, dict]], object], measure_every: int = 0
-) -> int:
-    """Executes what is not done, and has all records kept, whatever happens; returns 1 when a run failed."""
-    began = time.monotonic()
-    runs = list(dict.fromkeys(runs))
+def _execute(runs: Sequence[Run], options: argparse.Namespace, measure_every: int) -> int:
+    """Executes what is not done and keeps each record as it comes; returns 1 when a run failed."""
+    began, runs = time.monotonic(), list(dict.fromkeys(runs))
+    if options.part:
+        index, count = options.part
+        runs = runs[index::count]
     for name in sorted({run.dataset for run in runs}):
         data = datasets.load(name)  # once here, so that the runs find it in the cache
         print(f"data: {name}, {len(data):,} images, {data.source}", flush=True)
+    path, kept = options.out / "records.csv", not (options.part or measure_every)
+
+    def add(run: Run, record: dict) -> None:
+        if kept:
+            results.merge(path, [record])
+
     code = 0
     try:
-        sweep.execute_all(runs, options.root, options.executor, options.workers, measure_every)
+        sweep.execute_all(runs, options.root, options.executor, _resources(options), measure_every, add)
     except sweep.SweepFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
+        if kept:
+            results.merge(path, [keep.failure(run, reason) for run, reason in failure.failures.items()])
         code = 1
-    finally:
-        done = {run: record for run in runs if (record := sweep.runs_module.read_record(run, options.root))}
-        keep(done)
-    print(f"{len(done)} of {len(runs)} runs recorded, {(time.monotonic() - began) / 60:.1f} minutes\n", flush=True)
+    minutes = (time.monotonic() - began) / 60
+    print(f"{len(_done(runs, options.root))} of {len(runs)} runs recorded, {minutes:.1f} minutes\n", flush=True)
     return code
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reproduce import fig3_mig_distribution as fig3
+from reproduce import methods
 from tcvae_tf import files, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
@@ -26,9 +26,14 @@ EVERY = 2
 SHORT = Preset(
     "curves",
     "every second value of each factor through small networks",
-    {"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 12},
     seeds=(0,),
+    fewer_seeds=(0,),
+    dsprites={"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 12},
     faces={"width": 64, "discriminator_width": 128, "batch_size": 64, "thin": 2, "epochs": 16},
+    pose={},
+    betas=(),
+    tc_weights=(10.0,),
+    batch_sizes=(),
 )
 
 _MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
@@ -37,7 +42,7 @@ _MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlat
 def runs(preset: Preset) -> list[Run]:
     """One run for each data set and method: of SHORT, or of the preset smoke, which does as little as it can."""
     chosen = preset if preset.name == "smoke" else SHORT
-    made = [run for dataset in fig3.DATASETS for run in chosen.runs(fig3.variants(chosen, dataset), dataset)]
+    made = [run for dataset in methods.DATASETS for run in chosen.runs(methods.variants(chosen, dataset), dataset)]
     return [run for run in made if run.seed == 0]
 
 
@@ -48,6 +53,7 @@ def collect(made: Sequence[Run], root: Path) -> list[Row]:
         source = files.read_json(root / run.id / "record.json")["data"]["source"]
         fields = {"id": run.id, "dataset": run.dataset, "source": source, "method": run.method, "seed": str(run.seed)}
         fields |= {"network": f"{run.network} {run.width}", "batch": str(run.batch_size), "thin": str(run.thin)}
+        fields |= {"beta": f"{run.beta:g}", "tc_weight": f"{run.tc_weight:g}"}
         history = results.read_rows(root / run.id / "history.csv")
         last: dict[str, str] = {}
         for line in history:
@@ -66,7 +72,7 @@ def _short(value: str | None) -> str:
 
 def _title(rows: Sequence[Row], dataset: str) -> str:
     line = next(line for line in rows if line["dataset"] == dataset)
-    name = fig3.title([{"run.dataset": dataset, "data.source": line["source"]}], dataset)
+    name = methods.title([{"run.dataset": dataset, "data.source": line["source"]}], dataset)
     return f"{name}: one value in {line['thin']} of each factor, {line['network']}, batch {line['batch']}"
 
 
@@ -78,8 +84,9 @@ def _curve(rows: Sequence[Row], dataset: str, method: str, name: str) -> tuple[n
 
 def _known(rows: Sequence[Row], dataset: str) -> dict[str, str]:
     """The methods that have curves, by label."""
-    present = {line["method"] for line in rows if line["dataset"] == dataset}
-    return {method: label.replace("\n", ", ") for method, label in fig3.LABELS.items() if method in present}
+    first = {line["method"]: line for line in reversed(rows) if line["dataset"] == dataset}
+    labels = {m: methods.label(m, line.get("beta", ""), line.get("tc_weight", "")) for m, line in first.items()}
+    return {method: labels[method].replace("\n", ", ") for method in methods.NAMES if method in labels}
 
 
 def caption(rows: Sequence[Row]) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
+
+from reproduce import circumstances
 from tcvae_tf import files, plots, results
-from tcvae_tf.results import Row
+from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
 
 PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.csv"
@@ -17,80 +25,142 @@ _HEAD = """# Results
 Generated from `paper.csv` and the other `.csv` files here by `make figures`; not edited by hand.
 
 MIG is exact: computed from the posteriors of all images of a run, nothing sampled. Published values carry the
-mark of their source: **S**, quoted from a source that was read. Here that source is another paper's repository, which
-cites the values; that they are the medians of figure 3 is our inference. **M** is from memory of the paper, as we
-recall it. A claim that fails is printed as failed. Claims compare medians; with two seeds an
-interval is just the two values, and says little.
+mark of their source: **S**, quoted from a source that was read. For medians of MIG that source is another paper's
+repository, which cites them; that they are the medians of figure 3 is our inference. **M** is from memory of the paper,
+as we recall it.
+
+Claims compare medians, with 90% bootstrap intervals; with two seeds an interval is just the two values. Cliff's
+δ = P(a > b) − P(a < b) says how often one sample is above the other. p, of an exact rank test, says how often chance
+alone gives what was found, and is not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes,
+but" is then not certain, nor is "failed (undecided)". A claim that fails is printed as failed, whatever its p.
 """
+
+_NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What is written of one figure, with one preset where it is drawn from runs."""
+
+    title: str
+    command: str
+    caption: str
+    body: str
+    claims: list[Claim]
+    notes: str
+
+    @property
+    def text(self) -> str:
+        parts = [f"## {self.title}\n", self.body, _claims(self.claims), self.notes]
+        return "\n".join(part for part in parts if part)
 
 
 def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: Path) -> list[str]:
-    """Draws every figure that has records in `out`, writes RESULTS.md and returns its tables as text.
+    """Draws every figure that has rows in `out` and writes RESULTS.md. Returns the claims of each as text for the
+    terminal, with the failed ones red where there is one.
 
-    `scripts` draw from runs, in records.csv; `computed` have a file of rows each.
+    `scripts` draw from runs, in records.csv, those with `chosen` also from arrays/<id>.npz; `computed` have a file of
+    rows each.
     """
-    rows, paper = results.read_rows(out / "records.csv"), results.read_rows(PAPER)
-    sections, shown = [_HEAD], []
+    rows = sorted(results.read_rows(out / "records.csv"), key=lambda line: line["id"])
+    paper = results.read_rows(PAPER)
+    sections = []
     for preset in reversed(PRESETS.values()):
         for name, script in scripts.items():
             wanted = {run.id for run in script.runs(preset)}
-            found = [line for line in rows if line["id"] in wanted]
-            if not found:
-                continue
-            picture = f"{name}-{preset.name}"
-            caption = f"preset {preset.name}: {len(found)} of {len(wanted)} runs"
-            plots.save(script.draw(found, paper, caption), out / "figures" / f"{picture}.png")
-            table, claims = script.tabulate(found, paper), _claims(script, found, paper, _command(name, preset))
-            if "failed" in claims:
-                claims += "\n" + script.explain(found)
-            shown.append(f"{script.TITLE}, {caption}\n\n{table}\n{claims}")
-            sections.append(
-                f"## {script.TITLE} (preset {preset.name})\n\n![{script.TITLE}](figures/{picture}.png)\n\n{table}\n"
-                f"{claims}\n{_circumstances(found, len(wanted), preset)}"
-            )
+            if found := [line for line in rows if line["id"] in wanted]:
+                sections.append(_of_runs(name, script, preset, found, len(wanted), paper, out))
     for name, script in computed.items():
-        found = results.read_rows(out / script.FILE)
-        if found:
-            plots.save(script.draw(found, paper, script.caption(found)), out / "figures" / f"{name}.png")
-            body = f"{script.tabulate(found, paper)}\n{_claims(script, found, paper, f'`python -m reproduce {name}`')}"
-            body += "\n" + script.explain(found)
-            shown.append(f"{script.TITLE}\n\n{body}")
-            sections.append(f"## {script.TITLE}\n\n![{script.TITLE}](figures/{name}.png)\n\n{body}")
-    if shown:
-        files.write_text(out / "RESULTS.md", "\n".join(sections))
-    return shown
+        if found := results.read_rows(out / script.FILE):
+            sections.append(_of_file(name, script, found, paper, out))
+    if sections:
+        files.write_text(out / "RESULTS.md", "\n".join([_HEAD, _summary(sections), *(s.text for s in sections)]))
+    return [_on_terminal(section) for section in sections]
 
 
-def _command(name: str, preset: Preset) -> str:
-    return f"`make reproduce PRESET={preset.name}`" if name == "fig3" else f"`python -m reproduce {name}`"
+def _of_runs(
+    name: str, script: ModuleType, preset: Preset, rows: Sequence[Row], wanted: int, paper: Sequence[Row], out: Path
+) -> Section:
+    """A figure of runs with one preset."""
+    found, lost = results.finished(rows), results.failed(rows)
+    command = f"`make reproduce PRESET={preset.name}`"
+    command = command if name == "fig3" else f"`python -m reproduce {name} --preset={preset.name}`"
+    title, caption = f"{script.TITLE} (preset {preset.name})", circumstances.caption(found, lost, wanted, preset)
+    facts = circumstances.facts(found, lost, wanted, preset)
+    notes = "\n".join([f"* Command: {command}.", *(f"* {fact}." for fact in facts)]) + "\n"
+    if not found:
+        return Section(title, command, caption, "No run has finished.\n", [], notes)
+    given = [_arrays(script.chosen(found), out)] if hasattr(script, "chosen") else []
+    picture = _NO_ARRAYS if given == [{}] else ""
+    if not picture:
+        figure = script.draw(found, paper, caption, *given)
+        picture = _save(figure, script.TITLE, f"{name}-{preset.name}", out)
+    body = "\n".join(filter(None, [picture, script.tabulate(found, paper, *given)]))
+    explanation = script.explain(found)
+    return Section(
+        title, command, caption, body, script.check(found, paper), "\n".join(filter(None, [explanation, notes]))
+    )
 
 
-def _claims(script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], command: str) -> str:
-    lines = [[claim.text, claim.paper, claim.ours, claim.verdict, command] for claim in script.check(rows, paper)]
-    return results.table(["claim", "paper (mark)", "ours", "holds?", "command"], lines)
+def _of_file(name: str, script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], out: Path) -> Section:
+    """What has a file of rows of its own."""
+    caption, command = script.caption(rows), f"`python -m reproduce {name}`"
+    picture = _save(script.draw(rows, paper, caption), script.TITLE, name, out)
+    body = f"{picture}\n{script.tabulate(rows, paper)}"
+    notes = f"{script.explain(rows)}\n* Command: {command}.\n"
+    return Section(script.TITLE, command, caption, body, script.check(rows, paper), notes)
 
 
-def _circumstances(rows: Sequence[Row], wanted: int, preset: Preset) -> str:
-    """What the numbers rest on: runs, seeds, time, machine, versions, data, and the preset's departures."""
+def _save(figure: Any, title: str, name: str, out: Path) -> str:
+    """Writes a figure; the Markdown that shows it."""
+    plots.save(figure, out / "figures" / f"{name}.png")
+    return f"![{title}](figures/{name}.png)\n"
 
-    def distinct(*columns: str) -> str:
-        return ", ".join(sorted({" ".join(line[column] for column in columns) for line in rows}))
 
-    versions = [column.split(".", 1)[1] for column in rows[0] if column.startswith("versions.")]
-    seconds = sum(float(line["seconds"]) for line in rows)
-    bound = max(float(line["mig_error_bound"]) for line in rows)
-    facts = [
-        f"Runs: {len(rows)} of {wanted}; seeds {distinct('run.seed')}; {seconds / 60:.0f} minutes of training in all",
-        f"Numerical error of any MIG: at most {bound:.1e}",
-        f"Machine: {distinct('device')}",
-        "Versions: " + ", ".join(f"{name} {distinct(f'versions.{name}')}" for name in versions),
-        f"Commit: {distinct('commit')}",
-        f"Data: {distinct('run.dataset', 'data.source', 'data.sha256')}",
-    ]
-    for dataset in sorted({line["run.dataset"] for line in rows}):
-        sources = {line["data.source"] for line in rows if line["run.dataset"] == dataset}
-        other = ["images that are a rendered stand-in"] if "stand-in" in sources else []
-        facts.append(
-            f"Departs from the paper on {dataset}: " + ("; ".join(other + preset.deviations(dataset)) or "nothing")
-        )
-    return "\n".join(f"* {fact}." for fact in facts) + "\n"
+def _arrays(ids: Sequence[str], out: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays that were kept of runs, by id; only those that are there."""
+    loaded = {}
+    for id in ids:
+        path = out / "arrays" / f"{id}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as arrays:
+                loaded[id] = dict(arrays)
+    return loaded
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    lines = [[claim.text, claim.paper, claim.ours, claim.verdict] for claim in claims]
+    return results.table(["claim", "paper (mark)", "ours", "holds?"], lines) if lines else ""
+
+
+def _summary(sections: Sequence[Section]) -> str:
+    """All claims, and how many hold."""
+    lines = [[c.text, c.paper, c.ours, c.verdict, section.command] for section in sections for c in section.claims]
+    verdicts = [claim.verdict for section in sections for claim in section.claims]
+
+    def count(start: str, *unless: str) -> int:
+        return sum(verdict.startswith(start) and not any(word in verdict for word in unless) for verdict in verdicts)
+
+    told = (
+        f"{len(verdicts)} claims: {count('yes', 'but')} hold, {count('yes, but')} hold without certainty, "
+        f"{count('🔴', 'undecided')} failed, {count('🔴') - count('🔴', 'undecided')} failed without certainty, "
+        f"{count('not')} could not be decided or were not run.\n"
+    )
+    header = ["claim", "paper (mark)", "ours", "holds?", "command"]
+    return f"## All claims\n\n{told}\n{results.table(header, lines)}"
+
+
+def _on_terminal(section: Section) -> str:
+    """The claims of a section as a table for the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("claim", "ours", "holds?", title=f"{section.title}; {section.caption}", title_justify="left")
+    for claim in section.claims:
+        style = "bold red" if claim.holds is False else ""
+        verdict = claim.verdict.replace("🔴 **", "").replace("**", "")
+        table.add_row(*(Text(cell, style=style) for cell in (claim.text, claim.ours, verdict)))
+    text, width = io.StringIO(), shutil.get_terminal_size((120, 24)).columns
+    Console(file=text, width=width, force_terminal=sys.stdout.isatty()).print(table if section.claims else table.title)
+    return text.getvalue()

@@ -34,7 +34,7 @@ _HOME = {
     "infomec": "tcvae_tf.metrics",
     "gaussian_total_correlation": "tcvae_tf.metrics",
     "active_units": "tcvae_tf.metrics",
-    "Run": "tcvae_tf.runs",
+    "Run": "tcvae_tf.settings",
     "execute": "tcvae_tf.runs",
 }
 _MODULES = (
@@ -50,6 +50,7 @@ _MODULES = (
     "results",
     "runs",
     "scoring",
+    "settings",
     "sweep",
 )
 

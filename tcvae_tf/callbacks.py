@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import time
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Saved after every epoch, and within one as often as keeps saving below a hundredth of the time, at least
     `interval` seconds apart. The model counts its own steps, so the checkpoint alone says how far training came;
-    history that a killed process wrote ahead of its checkpoint is cut back on resuming.
+    history that a killed process wrote ahead of its checkpoint is cut back on resuming. The checkpoint before the
+    latest is kept too, see `previous`.
 
     Args:
       path: the checkpoint, a .keras file.
@@ -70,8 +72,15 @@ class Checkpoint(keras.callbacks.Callback):
         files.write_text(self.history, text.getvalue())
         with files.replacing(self.path) as temporary:
             self.model.save(temporary)
+            if self.path.exists():
+                os.replace(self.path, previous(self.path))
         now = time.perf_counter()
         self._next = now + max(self.interval, 100 * (now - began))
+
+
+def previous(checkpoint: Path) -> Path:
+    """Where the checkpoint before the latest is kept, for when that cannot be read."""
+    return checkpoint.with_name(f"previous{checkpoint.suffix}")
 
 
 def read_history(path: str | Path) -> list[dict]:

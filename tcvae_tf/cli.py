@@ -11,8 +11,8 @@ from typing import Any
 
 from absl import flags
 
-from tcvae_tf import files, runs, scoring
-from tcvae_tf.runs import Run
+from tcvae_tf import files, runs, scoring, settings
+from tcvae_tf.settings import Run
 from tcvae_tf.version import __version__
 
 _USAGE = """tcvae: β-TCVAE and its baselines, trained and measured.
@@ -60,8 +60,8 @@ def _train_flags() -> flags.FlagValues:
     define: dict[type, Any] = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
     for field in dataclasses.fields(Run):
         define[type(field.default)](field.name, field.default, field.metadata["help"], flag_values=values)
-    settings = f"start from a setting with a name: {', '.join(runs.SETTINGS)}"
-    flags.DEFINE_string("setting", None, settings, flag_values=values)
+    names = f"start from a setting with a name: {', '.join(settings.SETTINGS)}"
+    flags.DEFINE_string("setting", None, names, flag_values=values)
     flags.DEFINE_string("root", "runs", "directory of all runs", flag_values=values)
     measures = "epochs from one exact measurement during training to the next, in history.csv; 0 for none"
     flags.DEFINE_integer("measure_every", 0, measures, flag_values=values)

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+#: Joint distributions of two factors, the likeliest cell four times as likely as the least likely (figure 5).
+JOINTS = ("uniform", "independent", "dependent", "correlated")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FactorGrid:
@@ -154,6 +157,41 @@ class FactorGrid:
     def to_config(self) -> dict:
         """A JSON-ready description, without the weights."""
         return {"names": list(self.names), "sizes": list(self.sizes), "scored": list(self.scored or ())}
+
+
+def joint_weights(grid: FactorGrid, joint: str) -> np.ndarray:
+    """p(n), [N], with a joint distribution of the first two scored factors, uniform in the others (figure 5).
+
+    With u, v ∈ [−1, 1] for the first and the last value of the two, p is proportional to
+
+      uniform      1
+      independent  (3 + u)(3 + v): larger values of each are likelier, one says nothing of the other
+      dependent    1 + 3|uv|: uncorrelated, but extremes come together
+      correlated   4 − 3|u − v|/2: likely near the diagonal
+
+    stretched so that the likeliest cell has four times the probability of the least likely one. The paper draws four
+    such distributions; the formulas are ours.
+
+    Raises:
+      ValueError: an unknown distribution, or a grid with fewer than two scored factors.
+    """
+    if joint not in JOINTS:
+        raise ValueError(f"unknown joint distribution {joint!r}; choose from {', '.join(JOINTS)}")
+    scored = list(grid.scored or ())
+    if len(scored) < 2:
+        raise ValueError(f"joint={joint} needs two scored factors; the grid has {', '.join(scored) or 'none'}")
+    u, v = (2 * grid.values(name) / (grid.sizes[grid.axis(name)] - 1) - 1 for name in scored[:2])
+    shapes = {
+        "uniform": np.ones(len(grid)),
+        "independent": (3 + u) * (3 + v),
+        "dependent": np.abs(u * v),
+        "correlated": -np.abs(u - v),
+    }
+    p = shapes[joint]
+    spread = np.ptp(p)
+    if spread and joint != "independent":  # which has the ratio already, and would lose its independence
+        p = 1 + 3 * (p - p.min()) / spread
+    return p / p.sum()
 
 
 def _distribution(weights: Any, count: int) -> np.ndarray:

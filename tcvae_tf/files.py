@@ -24,8 +24,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _flush_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush_directory(directory: Path) -> None:
+    """Has the names in a directory survive a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sweep_partials(directory: str | Path, stem: str = "*") -> None:
@@ -66,3 +76,15 @@ def locked(path: str | Path, on_wait: Callable[[], None] | None = None) -> Itera
                 on_wait()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def is_locked(path: str | Path) -> bool:
+    """Whether somebody holds the lock on `path` at this moment."""
+    if not Path(path).exists():
+        return False
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

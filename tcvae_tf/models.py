@@ -114,10 +114,11 @@ class VAE(keras.Model):
         if jit_compile == "auto":
             jit_compile = not tf.distribute.has_strategy()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        # Otherwise the first step makes the moments, and is traced again because it made variables.
+        self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def encode(self, images: tf.Tensor, training: bool = False) -> tfp.distributions.Distribution:
         """q(z|x) for images [B, H, W, C] in [0, 1]: a distribution of batch shape [B, D]."""

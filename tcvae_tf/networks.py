@@ -10,6 +10,8 @@ import keras
 import numpy as np
 
 INITIALIZERS = ("pytorch", "keras")
+#: What the last layer of an encoder gives beside loc. Encoders return log σ in any case.
+HEADS = ("log_scale", "log_variance")
 
 
 def mlp(
@@ -18,6 +20,7 @@ def mlp(
     width: int = 1200,
     initializer: str = "pytorch",
     seed: int | None = None,
+    head: str = "log_scale",
 ) -> tuple[keras.Model, keras.Model]:
     """The paper's multilayer perceptrons for dSprites (appendix on architectures; released vae_quant.py).
 
@@ -31,20 +34,23 @@ def mlp(
       initializer: "pytorch", U(±1/√fan_in) for kernels and biases as the released code has by default, or "keras",
         Keras' own default.
       seed: makes the initial weights reproducible; None draws from Keras' global generator.
+      head: "log_scale", the paper's, or "log_variance": the last layer gives log σ², as in most other VAEs, and the
+        encoder halves it.
 
     Returns:
       encoder: [B, H, W, C] → [B, 2D], and decoder: [B, D] → [B, H, W, C].
 
     Raises:
-      ValueError: a size below one or an unknown initializer.
+      ValueError: a size below one, an unknown initializer or head.
     """
-    layers = _Layers("mlp", image_shape, latent_dim, width, initializer, seed)
+    layers = _Layers("mlp", image_shape, latent_dim, width, initializer, seed, head)
     pixels = math.prod(image_shape)
     image = keras.Input(image_shape, name="image")
     hidden = keras.layers.Flatten()(image)
     for _ in range(2):
         hidden = layers.dense(hidden, width, "relu")
-    encoder = keras.Model(image, layers.dense(hidden, 2 * latent_dim, name="loc_and_log_scale"), name="encoder")
+    outputs = layers.head(layers.dense(hidden, 2 * latent_dim, name=layers.head_name))
+    encoder = keras.Model(image, outputs, name="encoder")
 
     latent = keras.Input((latent_dim,), name="latent")
     hidden = latent
@@ -60,6 +66,7 @@ def conv(
     width: int = 512,
     initializer: str = "pytorch",
     seed: int | None = None,
+    head: str = "log_scale",
 ) -> tuple[keras.Model, keras.Model]:
     """The paper's convolutional networks for 3D Faces (appendix on architectures; released vae_quant.py).
 
@@ -75,22 +82,23 @@ def conv(
       width: channels of the last hidden layer, 512 in the paper; the others follow in proportion.
       initializer: "pytorch", U(±1/√fan_in) as torch.nn has by default, or "keras", Keras' own default.
       seed: makes the initial weights reproducible; None draws from Keras' global generator.
+      head: "log_scale", the paper's, or "log_variance", as in `mlp`.
 
     Returns:
       encoder: [B, H, W, C] → [B, 2D], and decoder: [B, D] → [B, H, W, C].
 
     Raises:
-      ValueError: a size below one, H or W that four halvings do not divide, or an unknown initializer.
+      ValueError: a size below one, H or W that four halvings do not divide, an unknown initializer or head.
     """
-    layers = _Layers("conv", image_shape, latent_dim, width, initializer, seed)
+    layers = _Layers("conv", image_shape, latent_dim, width, initializer, seed, head)
     channels, left = _channels(width / 512), (image_shape[0] // 16, image_shape[1] // 16)
 
     image = hidden = keras.Input(image_shape, name="image")
     for count in channels:
         hidden = layers.normalised(layers.conv(hidden, count))
     hidden = layers.normalised(layers.conv(hidden, width, left, 1, "valid"))
-    outputs = layers.conv(hidden, 2 * latent_dim, 1, 1, name="loc_and_log_scale")
-    encoder = keras.Model(image, keras.layers.Flatten()(outputs), name="encoder")
+    outputs = layers.conv(hidden, 2 * latent_dim, 1, 1, name=layers.head_name)
+    encoder = keras.Model(image, layers.head(keras.layers.Flatten()(outputs)), name="encoder")
 
     latent = keras.Input((latent_dim,), name="latent")
     hidden = layers.normalised(layers.transposed(keras.layers.Reshape((1, 1, latent_dim))(latent), width, 1, 1))
@@ -106,6 +114,7 @@ def conv_plain(
     width: int = 128,
     initializer: str = "pytorch",
     seed: int | None = None,
+    head: str = "log_scale",
 ) -> tuple[keras.Model, keras.Model]:
     """FactorVAE's convolutional networks (Kim and Mnih 2018, appendix, as we recall it), without normalisation.
 
@@ -116,14 +125,15 @@ def conv_plain(
       width: units of the dense layer, 128 in the paper; the channels follow in proportion.
       For the others, what is returned and what is raised see `conv`.
     """
-    layers = _Layers("conv_plain", image_shape, latent_dim, width, initializer, seed)
+    layers = _Layers("conv_plain", image_shape, latent_dim, width, initializer, seed, head)
     channels, left = _channels(width / 128), (image_shape[0] // 16, image_shape[1] // 16)
 
     image = hidden = keras.Input(image_shape, name="image")
     for count in channels:
         hidden = layers.conv(hidden, count, activation="relu")
     hidden = layers.dense(keras.layers.Flatten()(hidden), width, "relu")
-    encoder = keras.Model(image, layers.dense(hidden, 2 * latent_dim, name="loc_and_log_scale"), name="encoder")
+    outputs = layers.head(layers.dense(hidden, 2 * latent_dim, name=layers.head_name))
+    encoder = keras.Model(image, outputs, name="encoder")
 
     latent = keras.Input((latent_dim,), name="latent")
     hidden = layers.dense(layers.dense(latent, width, "relu"), math.prod(left) * channels[-1], "relu")
@@ -157,7 +167,7 @@ def discriminator(
     """
     if min(latent_dim, width, layers) < 1:
         raise ValueError(f"discriminator: sizes must be at least 1; got {latent_dim=}, {width=}, {layers=}")
-    seeds = _seeds(seed)
+    seeds = _seeds(seed, stream=(1,))
     latent = keras.Input((latent_dim,), name="latent")
     hidden = latent
     for _ in range(layers):
@@ -171,22 +181,41 @@ class _Layers:
     """Makes layers that share an initializer and a stream of seeds.
 
     Raises:
-      ValueError: a size below one, an unknown initializer, or an image that convolutions cannot halve four times.
+      ValueError: a size below one, an unknown initializer or head, or an image that convolutions cannot halve four
+        times.
     """
 
     def __init__(
-        self, network: str, image_shape: tuple[int, int, int], latent_dim: int, width: int, initializer: str, seed
+        self,
+        network: str,
+        image_shape: tuple[int, int, int],
+        latent_dim: int,
+        width: int,
+        initializer: str,
+        seed: int | None,
+        head: str,
     ) -> None:
         if min(*image_shape, latent_dim, width) < 1:
             raise ValueError(f"{network}: sizes must be at least 1; got {image_shape=}, {latent_dim=}, {width=}")
         if initializer not in INITIALIZERS:
             raise ValueError(f"{network}: unknown initializer {initializer!r}; choose from {', '.join(INITIALIZERS)}")
+        if head not in HEADS:
+            raise ValueError(f"{network}: unknown head {head!r}; choose from {', '.join(HEADS)}")
         if network != "mlp" and (image_shape[0] % 16 or image_shape[1] % 16):
             raise ValueError(
                 f"{network}: height and width must be multiples of 16, since four convolutions halve them; got "
                 f"{image_shape}; pad or resize the images, or use mlp"
             )
         self._pytorch, self._seeds = initializer == "pytorch", _seeds(seed)
+        self._latent_dim, self._halved = latent_dim, head == "log_variance"
+        self.head_name = f"loc_and_{head}"
+
+    def head(self, outputs):
+        """loc beside log σ, from what the last layer gives."""
+        if not self._halved:
+            return outputs
+        factors = [1.0] * self._latent_dim + [0.5] * self._latent_dim
+        return keras.layers.Rescaling(factors, name="loc_and_log_scale")(outputs)
 
     def dense(self, inputs, units: int, activation: str | None = None, name: str | None = None):
         return keras.layers.Dense(units, activation, name=name, **self._initial(inputs.shape[-1]))(inputs)
@@ -217,9 +246,9 @@ def _area(kernel: int | tuple[int, int]) -> int:
     return kernel**2 if isinstance(kernel, int) else math.prod(kernel)
 
 
-def _seeds(seed: int | None) -> Iterator[int | None]:
+def _seeds(seed: int | None, stream: tuple[int, ...] = ()) -> Iterator[int | None]:
     """An endless stream of independent seeds for initializers, all None when `seed` is."""
-    sequence = np.random.SeedSequence(seed)
+    sequence = np.random.SeedSequence(seed, spawn_key=stream)
     while True:
         yield None if seed is None else int(sequence.spawn(1)[0].generate_state(1)[0] >> 1)
 

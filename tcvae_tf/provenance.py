@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -62,3 +63,18 @@ def _commit() -> str | None:
         return git("rev-parse", "--short=12", "HEAD") + changed if tracked else None
     except OSError:  # no git
         return None
+
+
+def free_memory() -> float:
+    """Bytes that new processes can have: what the system says is available, or what is left of the control group's
+    limit where that is less; infinite where neither can be read."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        available = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
+        found.append(1024.0 * int(available.group(1)))  # type: ignore[union-attr]
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        cache = re.search(r"inactive_file (\d+)", (group / "memory.stat").read_text())
+        found.append(float(limit - used + int(cache.group(1) if cache else 0)))
+    return min(found, default=float("inf"))

@@ -1,193 +1,37 @@
-"""A run is a value: a frozen dataclass → a readable id with a content hash → a directory → one record.
+"""A run becomes a record: train, encode, measure; resumed wherever it was cut off.
 
-`runs/<id>/` holds run.json (what was asked, written before step 0), history.csv, checkpoint/latest.keras, codes.npz
-and, last, record.json: its existence means done. error.txt says why a run failed.
+`runs/<id>/` holds run.json (what was asked, written before step 0), history.csv, checkpoint/latest.keras and the one
+before it, pictures.npz, codes.npz and, last, record.json: its existence means done. error.txt says why a run failed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import json
 import logging
 import math
-import re
 import traceback
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from tcvae_tf import datasets, files, provenance
-from tcvae_tf.datasets import suggest
+from tcvae_tf.factors import joint_weights
+from tcvae_tf.settings import RECIPE, Run
 
 log = logging.getLogger("tcvae_tf")
 
-#: Raised by hand when the same fields would give other bits. It is part of every id.
-RECIPE = 1
-
 #: Raised by hand when records gain measures or take them in another way. Older records are measured again from the kept
 #: codes, without training.
-MEASURES = 2
+MEASURES = 3
 
-METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
-#: Networks, and the width of each in its paper.
-NETWORKS = {"mlp": 1200, "conv": 512, "conv_plain": 128}
-_CHOICES = {
-    "method": METHODS,
-    "network": tuple(NETWORKS),
-    "estimator": ("mws", "mss", "mss_released", "uniform"),
-    "prior": ("normal", "laplace", "flow"),
-    "posterior": ("normal", "laplace"),
-    "initializer": ("pytorch", "keras"),
-}
+#: Within a run's directory.
+CHECKPOINT = Path("checkpoint") / "latest.keras"
 
-#: Settings with a name, as fields of Run. FactorVAE as its own paper has it, on convolutional networks, and as the
-#: β-TCVAE paper compares with it: the MLP of the others, its weight tuned, twice the iterations. The two weights are
-#: within the ranges that the papers search, as we recall them; tune yours.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "factor_vae_kim_mnih": {
-        "method": "factor_vae",
-        "tc_weight": 35.0,
-        "network": "conv_plain",
-        "batch_size": 64,
-        "learning_rate": 1e-4,
-        "steps": 300_000,
-    },
-    "factor_vae_chen": {
-        "method": "factor_vae",
-        "tc_weight": 10.0,
-        "network": "mlp",
-        "batch_size": 2048,
-        "learning_rate": 1e-3,
-        "epochs": 200,  # of 180 steps, since a step takes two batches
-    },
-}
-
-#: The weight of FactorVAE's total correlation where none is given.
-TC_WEIGHT = 10.0
-
-
-def _option(default: Any, meaning: str) -> Any:
-    """A field of Run; its meaning is the command line's help."""
-    return dataclasses.field(default=default, metadata={"help": meaning})
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One training and its measurement. The defaults are the paper's settings for β-TCVAE on dSprites.
-
-    Fields that a method fixes, or does not use, take one value, so that runs that differ only in those have one id:
-    for "vae" and "factor_vae" α = β = γ = 1, for "beta_vae" α = γ = β, and only "factor_vae" has a discriminator. A
-    width of 0 becomes the network's own at once: dataclasses.replace(run, network="conv") needs a width too.
-
-    Raises:
-      ValueError: an unknown name, or a number out of range.
-    """
-
-    dataset: str = _option("dsprites", "dsprites, faces3d, or module:function that returns a Dataset")
-    method: str = _option("beta_tcvae", "vae (α, β, γ are 1), beta_vae (all are beta), beta_tcvae or factor_vae")
-    alpha: float = _option(1.0, "weight of the index-code mutual information; 0 drops it")
-    beta: float = _option(6.0, "weight of the total correlation; of the whole KL for beta_vae")
-    gamma: float = _option(1.0, "weight of the dimension-wise KL")
-    estimator: str = _option("mws", "of q(z): mws, mss, mss_released or uniform")
-    beta_warmup: int = _option(0, "steps in which beta grows from 0; the released code has 7000, or 2500 on faces")
-    lambda_annealing: int = _option(0, "steps in which gamma grows from a twentieth; the released code has as many")
-    tc_weight: float = _option(0.0, f"weight of factor_vae's total correlation; 0 takes {TC_WEIGHT:g}")
-    discriminator_width: int = _option(1000, "units of a hidden layer of factor_vae's discriminator")
-    discriminator_batches: int = _option(2, "factor_vae: 2 batches a step as in its paper, or 1 as disentanglement_lib")
-    discriminator_learning_rate: float = _option(1e-4, "of the discriminator's Adam(0.5, 0.9)")
-    network: str = _option("mlp", "mlp, conv (for faces) or conv_plain (FactorVAE's)")
-    width: int = _option(0, "units of a hidden layer, the last of conv; 0 takes the paper's: 1200, 512, 128")
-    latent_dim: int = _option(10, "number of latents, D")
-    prior: str = _option("normal", "family of p(z): normal, laplace or flow (32 planar steps for each latent)")
-    posterior: str = _option("normal", "family of q(z|x): normal or laplace")
-    initializer: str = _option("pytorch", "of the networks: pytorch or keras")
-    batch_size: int = _option(2048, "images in a batch, B")
-    learning_rate: float = _option(1e-3, "of Adam")
-    epochs: int = _option(50, "passes over the data")
-    steps: int = _option(0, "training steps; overrides epochs when not 0")
-    thin: int = _option(1, "keep every k-th value of each factor, for trials")
-    seed: int = _option(0, "of the initial weights, the order of the images and the noise")
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if hasattr(value, "item"):  # a NumPy number
-                value = value.item()
-                object.__setattr__(self, field.name, value)
-            kind = type(field.default)
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, field.name, float(value))
-            elif type(value) is not kind:
-                raise ValueError(f"Run: {field.name} must be {kind.__name__}; got {value!r}")
-            if field.name in _CHOICES and value not in _CHOICES[field.name]:
-                raise ValueError(f"Run: unknown {field.name} {value!r}; {suggest(value, _CHOICES[field.name])}")
-            if kind is float and not (math.isfinite(float(value)) and float(value) >= 0):
-                raise ValueError(f"Run: {field.name} must be finite and not negative; got {value}")
-        for name in ("discriminator_width", "latent_dim", "batch_size", "epochs", "thin"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Run: {name} must be at least 1; got {getattr(self, name)}")
-        for name in ("width", "steps", "seed", "beta_warmup", "lambda_annealing"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Run: {name} must not be negative; got {getattr(self, name)}")
-        if self.learning_rate == 0 or self.discriminator_learning_rate == 0:
-            raise ValueError("Run: learning_rate and discriminator_learning_rate must be positive")
-        if self.discriminator_batches not in (1, 2):
-            raise ValueError(f"Run: discriminator_batches must be 1 or 2; got {self.discriminator_batches}")
-        if self.method == "beta_tcvae" and self.beta_warmup and self.alpha == self.beta == self.gamma:
-            raise ValueError("Run: with alpha = beta = gamma the warm-up is of the whole KL; say method=beta_vae")
-        if self.tc_weight and self.method != "factor_vae":
-            raise ValueError(f"Run: tc_weight is for method factor_vae alone; leave it 0 for {self.method}")
-        self._fix(width=self.width or NETWORKS[self.network])
-        self._fix_method()
-
-    def _fix_method(self) -> None:
-        """Gives the fields that the method fixes, or does not use, one value."""
-        if self.method in ("vae", "factor_vae"):
-            self._fix(alpha=1.0, beta=1.0, gamma=1.0)
-        if self.method == "beta_vae":
-            self._fix(alpha=self.beta, gamma=self.beta)
-        if self.method != "beta_tcvae" and not self.lambda_annealing:
-            self._fix(estimator="mws")
-        if self.method == "factor_vae":
-            self._fix(tc_weight=self.tc_weight or TC_WEIGHT)
-        else:
-            own = [field for field in dataclasses.fields(self) if field.name.startswith("discriminator_")]
-            self._fix(**{field.name: field.default for field in own})
-
-    def _fix(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def id(self) -> str:
-        """Readable, and unique through a hash over every field and RECIPE."""
-        fields = json.dumps({**dataclasses.asdict(self), "recipe": RECIPE}, sort_keys=True)
-        digest = hashlib.sha256(fields.encode()).hexdigest()[:6]
-        parts = [self.dataset, self.method, f"{self.network}{self.width}"]
-        parts += [self.estimator] if self.method == "beta_tcvae" else []
-        parts += [family for family in (self.posterior, self.prior) if family != "normal"]
-        parts += [f"tc{self.tc_weight:g}" if self.method == "factor_vae" else f"b{self.beta:g}"]
-        parts += [f"s{self.seed}", digest]
-        return re.sub(r"[^\w.-]+", "_", "-".join(parts))
-
-    @classmethod
-    def named(cls, setting: str, **fields: Any) -> Run:
-        """A setting of SETTINGS, with other fields of one's own: Run.named("factor_vae_chen", seed=3)."""
-        if setting not in SETTINGS:
-            raise ValueError(f"Run: unknown setting {setting!r}; {suggest(setting, tuple(SETTINGS))}")
-        chosen = dict(SETTINGS[setting])
-        if "epochs" in fields:
-            chosen.pop("steps", None)  # which would override them
-        return cls(**{**chosen, **fields})
-
-    @property
-    def images_per_step(self) -> int:
-        """Images that a training step takes: one batch, or two for FactorVAE."""
-        return self.batch_size * (self.discriminator_batches if self.method == "factor_vae" else 1)
-
-    def step_count(self, steps_per_epoch: int) -> int:
-        """Training steps in all."""
-        return self.steps or self.epochs * steps_per_epoch
+#: What reading a file says that was damaged.
+_UNREADABLE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_record(run: Run, root: str | Path = "runs") -> dict | None:
@@ -254,36 +98,67 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
             record = _train_and_measure(run, home, verbose, measure_every)
             files.write_json(home / "record.json", record)
         except Exception:
-            files.write_text(home / "error.txt", traceback.format_exc())
+            with contextlib.suppress(OSError):  # a full disk, say, which is what there is to report
+                files.write_text(home / "error.txt", traceback.format_exc())
             raise
         (home / "progress.json").unlink(missing_ok=True)
     return record
 
 
 def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: int) -> dict:
-    from tcvae_tf import codes, metrics
+    from tcvae_tf import metrics
 
-    data = datasets.load(run.dataset).thin(run.thin)
+    data = _data(run)
     if not data.grid.scored:
-        raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin")
+        raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin, or fix fewer")
     header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data)}
-    kept, judged = home / "codes.npz", home / "discriminator.json"  # written when training was done
-    trained = _header_of_trained(home, run, header)
-    if trained:
-        header = trained
-    else:
+    header, found = _trained_before(home, run, header)
+    if found is None:
         _drop_foreign_work(home, run, header)
         files.write_json(home / "run.json", header)
-        model = _train(run, home, data, verbose, measure_every)
-        found = codes.encode(model, data, verbose=verbose)
-        if run.method == "factor_vae":
-            files.write_json(judged, model.judge(found.sample(100_000)))
-        found.save(kept)
-    measured = metrics.summary(codes.Codes.load(kept), verbose=verbose)
-    if judged.exists():
-        measured["discriminator"] = files.read_json(judged)
+        found = _trained_now(run, home, data, verbose, measure_every)
+    measured = metrics.summary(found, verbose=verbose)
+    if (home / "discriminator.json").exists():
+        measured["discriminator"] = files.read_json(home / "discriminator.json")
     steps = run.step_count(data.steps_per_epoch(run.images_per_step))
     return {**header, "measures": MEASURES, **measured, "steps": steps, "seconds": _seconds(home)}
+
+
+def _trained_before(home: Path, run: Run, header: dict) -> tuple[dict, Any]:
+    """Header and codes of a training that is done: on whatever machine and by whatever versions, but of this run and
+    these data. The given header and None where there is none."""
+    from tcvae_tf import codes
+
+    before = _header(home)
+    if not ((home / "codes.npz").exists() and _is_of(before, run) and before.get("data") == header["data"]):
+        return header, None
+    try:
+        return before, codes.Codes.load(home / "codes.npz")
+    except _UNREADABLE as error:
+        log.warning("%s cannot be read (%s); encoding again", home / "codes.npz", error)
+        return header, None
+
+
+def _trained_now(run: Run, home: Path, data: Any, verbose: str | int, measure_every: int) -> Any:
+    """Trains what is left, and keeps all that later steps need; codes.npz comes last and says that training is done."""
+    from tcvae_tf import callbacks, codes, pictures
+
+    trained = _train(run, home, data, verbose, measure_every)
+    found = codes.encode(trained, data, verbose=verbose)
+    if run.method == "factor_vae":
+        files.write_json(home / "discriminator.json", trained.judge(found.sample(100_000)))
+    pictures.save(home / "pictures.npz", trained, data, found)
+    found.save(home / "codes.npz")
+    callbacks.previous(home / CHECKPOINT).unlink(missing_ok=True)
+    return found
+
+
+def _data(run: Run) -> Any:
+    """The images of a run: the part of its data set that it asks for, with its weights."""
+    data = datasets.load(run.dataset).thin(run.thin)
+    if run.fix:
+        data = data.select({name: [value] for name, value in run.fixed.items()})
+    return data if run.joint == "uniform" else data.weighted(joint_weights(data.grid, run.joint))
 
 
 def _header(home: Path) -> dict:
@@ -294,27 +169,19 @@ def _header(home: Path) -> dict:
         return {}
 
 
-def _header_of_trained(home: Path, run: Run, header: dict) -> dict:
-    """The header of a training that is done and left its codes: on whatever machine and by whatever versions, but of
-    this run and these data. Nothing where there is none."""
-    before = _header(home)
-    usable = (home / "codes.npz").exists() and _is_of(before, run) and before.get("data") == header["data"]
-    return before if usable else {}
-
-
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     """Starts over where a checkpoint was made from other data, by other versions, or with other threads."""
     before = _header(home)
     same = all(before.get(part) == header[part] for part in ("data", "versions", "device"))
-    checkpoint = home / "checkpoint" / "latest.keras"
-    work = [path for path in (checkpoint, home / "codes.npz", home / "discriminator.json") if path.exists()]
+    kept = ("codes.npz", "discriminator.json", "pictures.npz")
+    work = [*(home / "checkpoint").glob("*.keras"), *(home / name for name in kept if (home / name).exists())]
     if work and not (_is_of(before, run) and same):
         log.warning("%s was begun with other data, versions or device; starting over", run.id)
         for path in (*work, home / "history.csv"):
             path.unlink(missing_ok=True)
 
 
-def _model(run: Run, data: Any) -> Any:
+def model(run: Run, data: Any) -> Any:
     """The untrained, compiled model of a run."""
     import keras
 
@@ -322,36 +189,33 @@ def _model(run: Run, data: Any) -> Any:
     from tcvae_tf.objective import Objective
 
     make = getattr(networks, run.network)
-    encoder, decoder = make(data.image_shape, run.latent_dim, run.width, run.initializer, run.seed)
+    encoder, decoder = make(data.image_shape, run.latent_dim, run.width, run.initializer, run.seed, run.head)
     weights = (run.alpha, run.beta, run.gamma)
     objective = Objective(*weights, run.estimator, run.beta_warmup, run.lambda_annealing)
     families = {"prior": run.prior, "posterior": run.posterior}
     vae = models.VAE(encoder, decoder, objective, dataset_size=len(data), seed=run.seed, **families)
-    adam = keras.optimizers.Adam(run.learning_rate)
+    adam = keras.optimizers.Adam(run.learning_rate, epsilon=run.adam_epsilon)
     if run.method != "factor_vae":
         vae.compile(adam)
         return vae
     discriminator = networks.discriminator(run.latent_dim, run.discriminator_width, seed=run.seed)
-    model = factor_vae.FactorVAE(vae, discriminator, run.tc_weight, run.discriminator_batches)
-    model.compile(adam, keras.optimizers.Adam(run.discriminator_learning_rate, beta_1=0.5, beta_2=0.9))
-    return model
+    both = factor_vae.FactorVAE(vae, discriminator, run.tc_weight, run.discriminator_batches)
+    both.compile(adam, keras.optimizers.Adam(run.discriminator_learning_rate, beta_1=0.5, beta_2=0.9))
+    return both
 
 
 def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: int) -> Any:
     """The trained model: from the checkpoint where there is one."""
-    import keras
+    from tcvae_tf import callbacks
 
-    from tcvae_tf import callbacks, factor_vae, models
-
-    checkpoint = home / "checkpoint" / "latest.keras"
+    checkpoint = home / CHECKPOINT
     per_epoch = data.steps_per_epoch(run.images_per_step)
     steps = run.step_count(per_epoch)
-    saved = {"VAE": models.VAE, "FactorVAE": factor_vae.FactorVAE}
-    model = keras.models.load_model(checkpoint, custom_objects=saved) if checkpoint.exists() else _model(run, data)
+    trained = _restored(checkpoint) or _restored(callbacks.previous(checkpoint)) or model(run, data)
     measures = [callbacks.Measures(data, measure_every)] if measure_every else []
-    while (done := int(model.step.value)) < steps:
+    while (done := int(trained.step.value)) < steps:
         epoch, step = divmod(done, per_epoch)
-        model.fit(
+        trained.fit(
             data.batches(run.images_per_step, run.seed, first_epoch=epoch, first_step=step),
             initial_epoch=epoch,
             # Keras takes every pass to be as long as the first: the rest of an epoch has a fit of its own.
@@ -363,7 +227,26 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
             ],
             verbose=verbose,
         )
-    return model
+    return trained
+
+
+def _restored(checkpoint: Path) -> Any:
+    """The model that was saved there; None, and a warning, where the file is damaged."""
+    import keras
+
+    from tcvae_tf import factor_vae, models
+
+    if not checkpoint.exists():
+        return None
+    saved = {"VAE": models.VAE, "FactorVAE": factor_vae.FactorVAE}
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:  # Keras does not look at the checksums
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
+        return keras.models.load_model(checkpoint, custom_objects=saved)
+    except _UNREADABLE as error:
+        log.warning("%s cannot be read (%s); going on from an earlier state", checkpoint, error)
+        return None
 
 
 def _head_of_history(home: Path) -> str:

@@ -2,67 +2,94 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tcvae_tf import provenance
+from tcvae_tf import executors, files, live, plan
 from tcvae_tf import runs as runs_module
-from tcvae_tf.runs import TC_WEIGHT, Run
+from tcvae_tf.datasets import suggest
+from tcvae_tf.executors import Resources
+from tcvae_tf.settings import Run
 
 #: Random initialisations of each setting in the paper (figure 4's caption, as we recall it).
 PAPER_SEEDS = 40
 
-
-#: What the paper trains on each data set with, as fields of Run that are not its defaults.
-PAPER: dict[str, dict[str, Any]] = {"dsprites": {}, "faces3d": {"dataset": "faces3d", "network": "conv"}}
+#: What the paper trains on each data set with, as fields of Run that are not its defaults. "pose" are the faces of
+#: figure 5: one identity in one light, so that azimuth and elevation alone vary; its 231 images do not fill a batch of
+#: 2048, and how long the paper trained on them we do not know.
+PAPER: dict[str, dict[str, Any]] = {
+    "dsprites": {},
+    "faces3d": {"dataset": "faces3d", "network": "conv"},
+    "pose": {
+        "dataset": "faces3d",
+        "network": "conv",
+        "fix": "identity=0,lighting=5",
+        "batch_size": 128,
+        "steps": 3000,
+    },
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Settings shared by all runs of a figure.
+    """How much of the paper is run: the settings that all figures share.
 
     Attributes:
       name: what --preset takes.
       purpose: one line for --help.
-      settings: Run fields on dSprites that differ from the paper's, which are Run's defaults.
-      seeds: one run of each method for each.
-      faces: as `settings`, on 3D Faces.
+      seeds: one run of each method on dSprites for each.
+      fewer_seeds: on 3D Faces, in figure 5 and in the ablations.
+      dsprites, faces, pose: Run fields that differ from the paper's, which are in PAPER.
+      betas: of figures 2 and 4.
+      tc_weights: of FactorVAE, the best of which is shown, as the paper tuned it.
+      batch_sizes: of the ablation, beside the preset's own.
     """
 
     name: str
     purpose: str
-    settings: dict[str, Any]
     seeds: tuple[int, ...]
+    fewer_seeds: tuple[int, ...]
+    dsprites: dict[str, Any]
     faces: dict[str, Any]
+    pose: dict[str, Any]
+    betas: tuple[float, ...]
+    tc_weights: tuple[float, ...]
+    batch_sizes: tuple[int, ...]
 
-    def runs(self, variants: Sequence[dict[str, Any]], dataset: str = "dsprites") -> list[Run]:
-        """One run for each variant and seed; seeds vary slowest, so that early results compare methods."""
-        fields = {**PAPER[dataset], **self.of(dataset)}
-        return [Run(**{**fields, **variant, "seed": seed}) for seed in self.seeds for variant in variants]
+    def runs(
+        self, variants: Sequence[dict[str, Any]], part: str = "dsprites", seeds: Sequence[int] | None = None
+    ) -> list[Run]:
+        """One run for each variant and seed on a part of PAPER; seeds vary slowest, so that early results compare
+        methods."""
+        fields = {**PAPER[part], **self.of(part)}
+        seeds = self.seeds_of(part) if seeds is None else seeds
+        return [Run(**{**fields, **variant, "seed": seed}) for seed in seeds for variant in variants]
 
-    def of(self, dataset: str) -> dict[str, Any]:
-        """Run fields on a data set that differ from the paper's."""
-        return self.settings if dataset == "dsprites" else self.faces
+    def of(self, part: str) -> dict[str, Any]:
+        """Run fields on a part of PAPER that differ from the paper's."""
+        return {"dsprites": self.dsprites, "faces3d": self.faces, "pose": self.pose}[part]
 
-    def factor_vae(self, dataset: str = "dsprites", tc_weight: float = TC_WEIGHT) -> dict[str, Any]:
+    def seeds_of(self, part: str) -> tuple[int, ...]:
+        return self.seeds if part == "dsprites" else self.fewer_seeds
+
+    def factor_vae(self, part: str, tc_weight: float) -> dict[str, Any]:
         """The variant of FactorVAE: twice the iterations of the others, as the paper has it, of two batches each."""
-        run = Run(**{**PAPER[dataset], **self.of(dataset)})
+        run = Run(**{**PAPER[part], **self.of(part)})
         longer = {"steps": 2 * run.steps} if run.steps else {"epochs": 4 * run.epochs}
         return {"method": "factor_vae", "tc_weight": tc_weight, **longer}
 
-    def deviations(self, dataset: str = "dsprites") -> list[str]:
-        """How the preset differs from the paper on a data set, in words; nothing for the paper's own."""
-        paper, seeds = Run(**PAPER[dataset]), len(self.seeds)
-        listed = [f"{name} {value} instead of {getattr(paper, name)}" for name, value in self.of(dataset).items()]
+    def deviations(self, part: str = "dsprites") -> list[str]:
+        """How the preset differs from the paper on a part of PAPER, in words; nothing for the paper's own."""
+        paper, seeds = Run(**PAPER[part]), len(self.seeds_of(part))
+        listed = [f"{name} {value} instead of {getattr(paper, name)}" for name, value in self.of(part).items()]
         return listed + ([f"{seeds} {'seed' if seeds == 1 else 'seeds'} a method"] if seeds < PAPER_SEEDS else [])
 
+
+_FULL = (1.0, 2.0, 4.0, 6.0, 10.0)
 
 PRESETS = {
     preset.name: preset
@@ -70,188 +97,137 @@ PRESETS = {
         Preset(
             "smoke",
             "does everything once, on few values of each factor and for 20 steps; its numbers mean nothing",
-            {"width": 32, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 3},
             seeds=(0,),
+            fewer_seeds=(0,),
+            dsprites={"width": 32, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 3},
             faces={"width": 16, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 5},
+            pose={"width": 16, "batch_size": 64, "steps": 10},
+            betas=(4.0, 6.0),
+            tc_weights=(10.0,),
+            batch_sizes=(64,),
         ),
         Preset(
             "quick",
-            "every second value of each factor, small networks, two seeds: a quarter of an hour on two cores",
-            {"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 4},
+            "every second value of each factor, small networks, two seeds: figure 3 takes a quarter of an hour on two "
+            "cores, everything an hour and a half",
             seeds=(0, 1),
+            fewer_seeds=(0, 1),
+            dsprites={"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 4},
             faces={"width": 64, "discriminator_width": 128, "batch_size": 64, "thin": 2, "epochs": 2},
+            pose={"width": 64, "batch_size": 64, "steps": 300},
+            betas=_FULL,
+            tc_weights=(10.0,),
+            batch_sizes=(64, 256),
         ),
         Preset(
             "cpu",
-            "width 256, ten epochs, five seeds: days on two cores, in as many sittings as you like",
-            {"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 10},
+            "width 256, five seeds: at most 18 hours on two cores for everything, in as many sittings as you like",
             seeds=tuple(range(5)),
+            fewer_seeds=tuple(range(3)),
+            dsprites={"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 10},
             faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 10},
+            pose={"width": 128, "batch_size": 128, "steps": 1500},
+            betas=_FULL,
+            tc_weights=(10.0, 40.0),
+            batch_sizes=(256, 1024, 2048),
         ),
-        Preset("paper", "the paper's settings, 40 seeds, for a GPU", {}, seeds=tuple(range(PAPER_SEEDS)), faces={}),
+        Preset(
+            "paper",
+            "the paper's settings, 40 seeds, for a GPU",
+            seeds=tuple(range(PAPER_SEEDS)),
+            fewer_seeds=tuple(range(PAPER_SEEDS)),
+            dsprites={},
+            faces={},
+            pose={},
+            betas=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0),
+            tc_weights=(1.0, 10.0, 20.0, 40.0, 80.0),
+            batch_sizes=(256, 512, 1024),
+        ),
     )
 }
 
-EXECUTORS = ("serial", "processes")
-
 
 class SweepFailed(RuntimeError):
-    """Some runs of a sweep failed; the others are done and recorded."""
+    """Some runs of a sweep failed; the others are done and recorded.
+
+    Attributes:
+      failures: the error of each failed run, in one line.
+    """
+
+    def __init__(self, failures: dict[Run, str], root: Path, count: int) -> None:
+        self.failures = failures
+        reasons = "; ".join(f"{root / run.id / 'error.txt'}: {reason}" for run, reason in failures.items())
+        super().__init__(f"{len(failures)} of {count} runs failed: {reasons}")
 
 
 def execute_all(
     runs: Sequence[Run],
     root: str | Path = "runs",
     executor: str = "processes",
-    workers: int | None = None,
+    resources: Resources | None = None,
     measure_every: int = 0,
+    on_record: Callable[[Run, dict], object] | None = None,
 ) -> list[dict]:
     """Executes runs that are not done yet; returns all records, in the order of `runs`.
+
+    Several sweeps may work in one directory, on several machines too: each takes the runs that no other is at.
 
     Args:
       runs: what to do; the same run twice is done once.
       root: directory of all runs.
-      executor: "serial" in this process, or "processes": several at a time, one thread each, which gets more done than
-        one run with all threads.
-      workers: processes at a time; by default one for each core, or one where there is a GPU.
+      executor: "serial" in this process, "processes", or "ray" on a cluster.
+      resources: how many at a time, and with what; see `tcvae_tf.executors.Resources`.
       measure_every: see `tcvae_tf.runs.execute`.
+      on_record: called with each run and its record as soon as it is done.
 
     Raises:
       SweepFailed: after all runs were tried, when some failed; it says where their error.txt is.
       ValueError: an unknown executor, or fewer than one worker.
     """
-    if executor not in EXECUTORS:
-        raise ValueError(f"unknown executor {executor!r}; choose from {', '.join(EXECUTORS)}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1; got {workers}")
+    if executor not in executors.EXECUTORS:
+        raise ValueError(f"unknown executor {executor!r}; {suggest(executor, executors.EXECUTORS)}")
+    root, resources = Path(root), resources or Resources()
     runs = list(dict.fromkeys(runs))
-    todo = [run for run in runs if runs_module.read_record(run, root) is None]
-    if executor == "serial":
-        failed = _serial(todo, root, measure_every)
-    else:
-        failed = _processes(todo, root, workers or _workers(), measure_every)
-    if failed:
-        reasons = "; ".join(f"{Path(root) / run.id / 'error.txt'}: {reason}" for run, reason in failed.items())
-        raise SweepFailed(f"{len(failed)} of {len(runs)} runs failed: {reasons}")
-    records = [runs_module.read_record(run, root) for run in runs]
-    return [record for record in records if record is not None]
+    records: dict[Run, dict] = {}
 
+    def collect(run: Run) -> bool:
+        record = runs_module.read_record(run, root)
+        if record is not None and run not in records:
+            records[run] = record
+            if on_record:
+                on_record(run, record)
+        return record is not None
 
-def _workers() -> int:
-    """One process for each core; a single one where a GPU is, which they would have to share."""
-    return 1 if Path("/dev/nvidia0").exists() else provenance.cores()
-
-
-def _serial(runs: Sequence[Run], root: str | Path, measure_every: int) -> dict[Run, str]:
-    failed = {}
-    for number, run in enumerate(runs, start=1):
-        print(f"run {number} of {len(runs)}: {run.id}", flush=True)
-        try:
-            runs_module.execute(run, root, measure_every=measure_every)
-        except Exception as error:
-            failed[run] = f"{type(error).__name__}: {error}".splitlines()[0]
-    return failed
-
-
-def _command(run: Run, root: str | Path, measure_every: int) -> list[str]:
-    """The shell command of one run, as a user would type it."""
-    defaults = {field.name: field.default for field in dataclasses.fields(run)}
-    fields = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items() if value != defaults[name]]
-    options = [f"--root={root}", f"--measure_every={measure_every}", "--quiet"]
-    return [sys.executable, "-m", "tcvae_tf.cli", "train", *options, *fields]
-
-
-def _processes(runs: Sequence[Run], root: str | Path, workers: int, measure_every: int) -> dict[Run, str]:
-    waiting = list(runs)
-    active: dict[Run, subprocess.Popen] = {}
+    waiting = [run for run in runs if not collect(run)]
+    places = executors.capacity(resources, max(map(memory, waiting), default=1.0))
     failed: dict[Run, str] = {}
-    threads = str(max(1, provenance.cores() // workers))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, threads)}
-    with _View(runs, root) as view:
-        try:
-            while waiting or active:
-                while waiting and len(active) < workers:
-                    run = waiting.pop(0)
-                    active[run] = _start(run, root, _command(run, root, measure_every), environment)
-                time.sleep(0.5)
-                for run in [run for run, process in active.items() if process.poll() is not None]:
-                    if active.pop(run).returncode or runs_module.read_record(run, root) is None:
-                        failed[run] = _reason(run, root)
-                view.update(active, failed)
-        finally:
-            for process in active.values():
-                process.terminate()
-            for process in active.values():
-                process.wait()
-    return failed
+    if waiting:
+        pool = executors.make(executor, root, resources, measure_every, places)
+        with contextlib.closing(pool), live.View(waiting, root) as view:
+            while waiting or pool.active:
+                while len(pool.active) < pool.capacity and (run := _next(waiting, root)):
+                    waiting.remove(run)
+                    pool.start(run)
+                for run, error in pool.ended():
+                    if not collect(run):
+                        failed[run] = error or "ended without a record"
+                if len(pool.active) < pool.capacity:  # the rest is with other sweeps
+                    waiting = [run for run in waiting if not collect(run)]
+                view.update(pool.active, failed)
+                time.sleep(0.2)
+    if failed:
+        raise SweepFailed(failed, root, len(runs))
+    return [records[run] for run in runs]
 
 
-def _start(run: Run, root: str | Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
-    home = Path(root) / run.id
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "log.txt").open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+def _next(waiting: Sequence[Run], root: Path) -> Run | None:
+    """The first run that nobody is at."""
+    return next((run for run in waiting if not files.is_locked(root / run.id / "lock")), None)
 
 
-def _reason(run: Run, root: str | Path) -> str:
-    """The last line of a failed run's error, or of its log when it was killed."""
-    home = Path(root) / run.id
-    path = home / "error.txt" if (home / "error.txt").exists() else home / "log.txt"
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1][:400] if lines else "ended without a word"
-
-
-class _View:
-    """One bar for the sweep and one for each active run; a line a minute where the output is no terminal."""
-
-    def __init__(self, runs: Sequence[Run], root: str | Path) -> None:
-        from rich import progress
-
-        self.runs, self.root = runs, Path(root)
-        columns = (
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.TaskProgressColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TextColumn("left"),
-            progress.TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        self.bars = progress.Progress(*columns, transient=True, speed_estimate_period=300)
-        self.whole = self.bars.add_task(f"{len(runs)} runs", total=float(len(runs)))
-        self.tasks: dict[Run, Any] = {}
-        self.began = self.last = time.monotonic()
-
-    def __enter__(self) -> _View:
-        if self.runs and self.bars.console.is_terminal:
-            self.bars.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bars.stop()
-
-    def update(self, active: dict[Run, Any], failed: dict[Run, str]) -> None:
-        shares = {run: self._share(run) for run in self.runs}
-        done = sum(share >= 1 for share in shares.values())
-        words = f"{done} of {len(self.runs)} runs done" + (f", {len(failed)} failed" if failed else "")
-        self.bars.update(self.whole, completed=sum(shares.values()), description=words)
-        for run in [run for run in self.tasks if run not in active]:
-            self.bars.remove_task(self.tasks.pop(run))
-        for run in active:
-            if run not in self.tasks:
-                self.tasks[run] = self.bars.add_task(run.id, total=1.0)
-            self.bars.update(self.tasks[run], completed=shares[run])
-        if not self.bars.console.is_terminal and time.monotonic() - self.last >= 60:
-            self.last = time.monotonic()
-            each = ", ".join(f"{run.id} {shares[run]:.0%}" for run in active)
-            print(f"{(self.last - self.began) / 60:.0f} min: {words}; {each}", flush=True)
-
-    def _share(self, run: Run) -> float:
-        """How much of a run is done; its measures, after the last step, count for a twentieth."""
-        if (self.root / run.id / "record.json").exists():
-            return 1.0
-        try:
-            progress = json.loads((self.root / run.id / "progress.json").read_text())
-        except (OSError, ValueError):
-            return 0.0
-        return 0.95 * progress["step"] / progress["steps"]
+def memory(run: Run) -> float:
+    """Bytes that a run may take at its peak, a rough upper estimate: TensorFlow and XLA, weights with gradients and
+    Adam's moments, a batch with what the layers keep of it, and the pairwise densities."""
+    layers = 8 * 4096 + (12 if run.network == "mlp" else 400) * run.width
+    pairs = 3 * run.batch_size**2 * run.latent_dim if run.method == "beta_tcvae" else 0
+    return 1.5e9 + 16 * plan.weights(run) + 4 * (layers * run.images_per_step + pairs)

@@ -120,6 +120,27 @@ def test_cells_of_weight_zero_are_never_drawn_and_others_by_their_weight():
     assert np.bincount(drawn, minlength=3) / 4000 == pytest.approx([0, 0.2, 0.8], abs=0.02)
 
 
+def test_weights_leave_the_images_alone_and_epochs_draw_by_them(squares):
+    weights = np.arange(108) / np.arange(108).sum()
+    data = squares.weighted(weights)
+    assert data.storage is squares.storage and data.sha256 == squares.sha256
+    assert data.grid.scored == squares.grid.scored and np.array_equal(data.grid.weights, weights)
+    assert squares.grid.weights is None
+    assert len(data) == 107  # the first image cannot occur
+    drawn = np.concatenate([data.order(0, epoch) for epoch in range(300)])
+    assert np.bincount(drawn, minlength=108) / len(drawn) == pytest.approx(weights, abs=0.003)
+
+
+def test_equal_weights_give_the_order_of_a_permutation(squares):
+    data = squares.weighted(np.full(108, 1 / 108))
+    assert np.array_equal(np.sort(data.order(1, 2)), np.arange(108))
+
+
+def test_weights_that_do_not_fit_the_images_are_refused(squares):
+    with pytest.raises(ValueError, match=r"weights must have shape \(108,\)"):
+        squares.weighted(np.full(54, 1 / 54))
+
+
 @pytest.mark.parametrize("batch_size", [0, 109])
 def test_a_batch_that_does_not_fit_is_refused(squares, batch_size):
     with pytest.raises(ValueError, match=f"batch_size {batch_size} does not fit squares with 108 images"):

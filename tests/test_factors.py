@@ -1,9 +1,12 @@
-"""FactorGrid: order, weights, entropies."""
+"""FactorGrid: order, weights, entropies; joint distributions of two factors."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 import tcvae_tf as tc
+from tcvae_tf.factors import JOINTS, joint_weights
 
 GRID = tc.FactorGrid(names=("a", "b", "c"), sizes=(2, 3, 4), scored=("a", "c"))
 
@@ -99,3 +102,58 @@ def test_bad_grids_are_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message) as error:
         tc.FactorGrid(**arguments)
     assert "\n" not in str(error.value)
+
+
+# --- joint distributions --------------------------------------------------------------------------------------------
+
+#: As the faces of figure 5: two scored factors, one fixed, and one that varies unscored.
+POSE = tc.FactorGrid(("who", "azimuth", "elevation", "light"), (2, 21, 11, 1), ("azimuth", "elevation"))
+
+
+def table(joint):
+    """p of the two factors, [21, 11]."""
+    return joint_weights(POSE, joint).reshape(POSE.sizes).sum(axis=(0, 3))
+
+
+@pytest.mark.parametrize("joint", JOINTS)
+def test_a_joint_distribution_sums_to_one_and_is_even_in_the_other_factors(joint):
+    weights = joint_weights(POSE, joint)
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    assert weights.reshape(POSE.sizes)[0] == pytest.approx(weights.reshape(POSE.sizes)[1])
+    assert dataclasses.replace(POSE, weights=weights).varying == ("who", "azimuth", "elevation")
+
+
+@pytest.mark.parametrize("sizes", [(21, 11), (4, 6), (3, 2)])
+@pytest.mark.parametrize("joint", JOINTS[1:])
+def test_the_likeliest_cell_is_four_times_as_likely_as_the_least_likely(joint, sizes):
+    weights = joint_weights(tc.FactorGrid(("a", "b"), sizes), joint)
+    if np.ptp(weights) or joint != "dependent":  # with two values of a factor |u v| may be the same everywhere
+        assert weights.max() / weights.min() == pytest.approx(4)
+
+
+def test_the_four_joint_distributions_are_what_their_names_say():
+    values = np.linspace(-1, 1, 21), np.linspace(-1, 1, 11)
+
+    def product(joint):
+        p = table(joint)
+        return np.outer(p.sum(axis=1), p.sum(axis=0))
+
+    def covariance(joint):
+        return values[0] @ (table(joint) - product(joint)) @ values[1]
+
+    assert np.ptp(table("uniform")) == pytest.approx(0)
+    assert table("independent") == pytest.approx(product("independent"))
+    assert np.ptp(table("independent").sum(axis=1)) > 0.01
+    assert np.abs(table("dependent") - product("dependent")).max() > 1e-3
+    assert covariance("dependent") == pytest.approx(0, abs=1e-12)
+    assert covariance("correlated") > 0.05
+    correlated = table("correlated")
+    assert [correlated[0, 0], correlated[-1, -1]] == pytest.approx([correlated.max()] * 2)
+    assert [correlated[0, -1], correlated[-1, 0]] == pytest.approx([correlated.min()] * 2)
+
+
+def test_an_unknown_joint_distribution_or_too_few_factors_are_refused():
+    with pytest.raises(ValueError, match="unknown joint distribution 'even'; choose from uniform, independent"):
+        joint_weights(POSE, "even")
+    with pytest.raises(ValueError, match="joint=correlated needs two scored factors; the grid has a"):
+        joint_weights(tc.FactorGrid(("a", "b"), (3, 1)), "correlated")

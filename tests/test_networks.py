@@ -1,5 +1,6 @@
 """The paper's networks."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -52,9 +53,34 @@ def test_keras_initial_values_are_available():
     assert np.all(encoder.layers[2].get_weights()[1] == 0)
 
 
+@pytest.mark.parametrize("name", ["mlp", "conv", "conv_plain"])
+def test_a_head_of_log_variances_gives_half_of_what_a_head_of_log_scales_gives(name):
+    images = np.random.default_rng(0).uniform(size=(5, 16, 16, 1)).astype("f4")
+    shape = {"image_shape": (16, 16, 1), "latent_dim": 3, "width": 8, "seed": 0}
+    (plain, decoder), (halved, same) = (getattr(tc.networks, name)(**shape, head=head) for head in tc.networks.HEADS)
+    loc, log_scale = np.split(plain(images).numpy(), 2, axis=1)
+    assert np.array_equal(halved(images).numpy(), np.concatenate([loc, log_scale / 2], axis=1))
+    assert all(np.array_equal(a, b) for a, b in zip(decoder.get_weights(), same.get_weights(), strict=True))
+    assert [layer.name for layer in halved.layers if layer.name.startswith("loc_and")] == [
+        "loc_and_log_variance",
+        "loc_and_log_scale",
+    ]
+
+
+def test_a_head_of_log_variances_is_saved_with_the_network(tmp_path):
+    encoder, _ = tc.networks.mlp((4, 4, 1), 2, 8, seed=0, head="log_variance")
+    encoder.save(tmp_path / "encoder.keras")
+    images = np.ones((3, 4, 4, 1), "f4")
+    assert np.array_equal(keras.models.load_model(tmp_path / "encoder.keras")(images), encoder(images))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"width": 0}, "at least 1"), ({"initializer": "torch"}, "choose from pytorch, keras")],
+    [
+        ({"width": 0}, "at least 1"),
+        ({"initializer": "torch"}, "choose from pytorch, keras"),
+        ({"head": "variance"}, "unknown head 'variance'; choose from log_scale, log_variance"),
+    ],
 )
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -101,14 +101,14 @@ def test_make_help_names_the_targets():
 
 
 def test_the_flags_are_those_of_the_program():
-    from tcvae_tf import cli, runs
+    from tcvae_tf import cli, settings
 
     known = {name for define, *_ in cli._COMMANDS.values() for name in define()} | {"help", "draw"}
     shown = re.findall(r"--(\w+)(?:=(\w+))?", TEXT)
     assert len(shown) > 20
     for name, value in shown:
         assert name in known, name
-        if name in runs._CHOICES:
-            assert value in runs._CHOICES[name], (name, value)
+        if name in settings._CHOICES:
+            assert value in settings._CHOICES[name], (name, value)
         if name == "setting":
-            assert value in runs.SETTINGS
+            assert value in settings.SETTINGS

@@ -2,36 +2,35 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
+import types
 
+import made_up
 import numpy as np
 import pytest
 
 import tcvae_tf as tc
 from reproduce import __main__ as reproduce
+from reproduce import circumstances, report
 from reproduce import fig3_mig_distribution as fig3
-from reproduce import report
 from tcvae_tf import results
 from tcvae_tf.sweep import PRESETS
 
 PAPER = results.read_rows(report.PAPER)
-MIGS = {"vae": 0.1, "beta_vae": 0.05, "beta_tcvae": 0.4, "factor_vae": 0.2}
-FACTORS = {"dsprites": ("scale", "orientation", "posX", "posY"), "faces3d": ("azimuth", "elevation", "lighting")}
+ONLY = {"fig3": fig3}
+STAND_IN = "3D Faces (rendered stand-in, not the Basel faces)"
 
 
-def records(preset, migs=MIGS, datasets=("dsprites", "faces3d")):
-    """Made-up records of a preset, with the same MIG for every seed."""
-    fixed = {"mig_error_bound": 1e-6, "elbo": -100.0, "seconds": 60.0, "commit": "c", "device": "CPU"}
-    fixed |= {"mig_histogram": 0.2, "factor_vae_score": 0.5, "mutual_information": 9.0, "total_correlation": 1.5}
-    fixed |= {"versions": {"keras": "3"}, "steps": 1}
-    made = []
-    for run in fig3.runs(PRESETS[preset]):
-        source = {"dsprites": "generated", "faces3d": "stand-in"}[run.dataset]
-        record = {"id": run.id, "run": dataclasses.asdict(run), "mig": migs[run.method], **fixed}
-        record |= {"data": {"source": source, "sha256": "0"}, "mig_gaps": dict.fromkeys(FACTORS[run.dataset], 0.1)}
-        if run.method == "factor_vae":
-            record["discriminator"] = {"total_correlation": 1.25, "accuracy": 0.625}
-        made += [record] if run.dataset in datasets else []
-    return made
+def records(preset, datasets=("dsprites", "faces3d")):
+    """Made-up records of figure 3, with the same MIG for every seed."""
+    return made_up.records([run for run in fig3.runs(PRESETS[preset]) if run.dataset in datasets])
+
+
+def written(scripts, out):
+    """Everything that the report writes, by name, and what it returns."""
+    shown = report.write(scripts, {**reproduce.HISTORIES, **reproduce.COMPUTED}, out)
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}, shown
 
 
 def test_four_methods_are_trained_on_both_data_sets_for_each_seed():
@@ -52,21 +51,22 @@ def test_the_smoke_preset_does_as_little_as_it_says():
 
 def test_claims_that_hold_and_claims_that_fail():
     claims = fig3.check([results.row(record) for record in records("quick")], PAPER)
-    verdicts = {claim.text: claim.holds for claim in claims}
+    verdicts = {claim.text: claim.verdict for claim in claims}
+    unsure, failed = "yes, but p = 0.17", "🔴 **NO: failed**"
     assert verdicts == {
-        "median MIG: β-TCVAE > β-VAE": True,
-        "median MIG: β-TCVAE > β-VAE, 3D Faces (rendered stand-in, not the Basel faces)": True,
-        "median MIG: β-TCVAE > FactorVAE, 3D Faces (rendered stand-in, not the Basel faces)": True,
-        "median MIG: β-TCVAE > VAE, 3D Faces (rendered stand-in, not the Basel faces)": True,
-        "median MIG: β-TCVAE > FactorVAE": True,
-        "median MIG: β-VAE > FactorVAE": False,
-        "median MIG: FactorVAE > VAE": True,
-        "median MIG: β-VAE > VAE": False,
-        "median MIG: β-TCVAE > VAE": True,
-        "median MIG of VAE within ±0.1 of the published one": True,
-        "median MIG of β-VAE within ±0.1 of the published one": False,
-        "median MIG of FactorVAE within ±0.1 of the published one": True,
-        "median MIG of β-TCVAE within ±0.1 of the published one": True,
+        "median MIG: β-TCVAE > β-VAE": unsure,
+        f"median MIG: β-TCVAE > β-VAE, {STAND_IN}": unsure,
+        f"median MIG: β-TCVAE > FactorVAE, {STAND_IN}": unsure,
+        f"median MIG: β-TCVAE > VAE, {STAND_IN}": unsure,
+        "median MIG: β-TCVAE > FactorVAE": unsure,
+        "median MIG: β-VAE > FactorVAE": f"{failed} (undecided: p = 0.17)",
+        "median MIG: FactorVAE > VAE": unsure,
+        "median MIG: β-VAE > VAE": f"{failed} (undecided: p = 0.17)",
+        "median MIG: β-TCVAE > VAE": unsure,
+        "median MIG of VAE within ±0.1 of the published one": "yes",
+        "median MIG of β-VAE within ±0.1 of the published one": failed,
+        "median MIG of FactorVAE within ±0.1 of the published one": "yes",
+        "median MIG of β-TCVAE within ±0.1 of the published one": "yes",
     }
 
 
@@ -86,30 +86,115 @@ def test_without_records_no_claim_is_made():
 
 def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     results.merge(tmp_path / "records.csv", records("quick"))
-    written = []
-    for _ in range(2):
-        shown = report.write(reproduce.SCRIPTS, {**reproduce.HISTORIES, **reproduce.COMPUTED}, tmp_path)
-        written.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
-    assert written[0] == written[1]
-    assert set(written[0]) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
-    text = written[0]["RESULTS.md"].decode()
-    assert "**NO: failed**" in text
+    before, _ = written(ONLY, tmp_path)
+    after, shown = written(ONLY, tmp_path)
+    assert before == after
+    assert set(after) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
+    text = after["RESULTS.md"].decode()
+    assert "13 claims: 3 hold, 7 hold without certainty, 1 failed, 2 failed without certainty, 0 could not" in text
+    assert text.count("🔴 **NO: failed**") == 6  # in the summary and in the section
+    assert text.index("## All claims") < text.index("`make reproduce PRESET=quick`") < text.index("## Figure 3")
     assert "width 128 instead of 1200" in text
     assert "on faces3d: images that are a rendered stand-in; width 64 instead of 512" in text
     assert "1 steps at width 128 with 2 seeds, the paper 18,000 at width 1200" in text
     assert "InfoGAN | 0.05 (S) | not run here" in text
     assert "InfoGAN | not known to us | not run here" in text
-    assert "3D Faces (rendered stand-in, not the Basel faces):" in text
-    assert "seed 0: 1.25 against 1.5, accuracy 0.625" in text
+    assert f"{STAND_IN}:" in text
+    assert "γ = 10: 1.25 against 1.8, accuracy 0.625 (n = 2)" in text
     assert len(shown) == 1
+    assert "NO: failed" in shown[0]
+    assert "preset quick: 16 of 16 runs, n = 2" in shown[0]
+
+
+def test_what_is_shown_is_red_on_a_terminal_alone(tmp_path, monkeypatch):
+    results.merge(tmp_path / "records.csv", records("quick"))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for terminal in (False, True):
+        monkeypatch.setattr(report.sys.stdout, "isatty", lambda terminal=terminal: terminal, raising=False)
+        _, (shown,) = written(ONLY, tmp_path)
+        assert ("\x1b[1;31m" in shown) == terminal
+    assert "\x1b[1;31mNO: failed" in shown
+    assert "\x1b[1;31myes" not in shown
 
 
 def test_presets_stay_apart_and_missing_runs_are_counted(tmp_path):
     results.merge(tmp_path / "records.csv", [*records("quick"), *records("cpu", datasets=["dsprites"])[:4]])
-    report.write(reproduce.SCRIPTS, {**reproduce.HISTORIES, **reproduce.COMPUTED}, tmp_path)
-    text = (tmp_path / "RESULTS.md").read_text()
+    files, _ = written(ONLY, tmp_path)
+    text = files["RESULTS.md"].decode()
     assert text.index("(preset cpu)") < text.index("(preset quick)")
-    assert "Runs: 4 of 40" in text
+    assert f"Runs: 4 of {len(fig3.runs(PRESETS['cpu']))}" in text
+
+
+def test_failed_runs_are_counted_with_their_reasons(tmp_path):
+    done, run = records("quick"), fig3.runs(PRESETS["quick"])[0]
+    lost = results.failure(dataclasses.asdict(run), run.id, "OSError: no space")
+    results.merge(tmp_path / "records.csv", [record for record in done if record["id"] != run.id] + [lost])
+    text = written(ONLY, tmp_path)[0]["RESULTS.md"].decode()
+    assert f"* Failed: 1 of 16 runs: OSError: no space (`{run.id}`).\n" in text
+    assert "* Runs: 15 of 16; seeds 0, 1;" in text
+    assert "preset quick: 15 of 16 runs, n = 2, 1 failed" in written(ONLY, tmp_path)[1][0]
+
+
+def test_where_every_run_failed_the_report_says_so_and_draws_nothing(tmp_path):
+    run = fig3.runs(PRESETS["quick"])[0]
+    results.merge(tmp_path / "records.csv", [results.failure(dataclasses.asdict(run), run.id, "ValueError: no")])
+    files, _ = written(ONLY, tmp_path)
+    text = files["RESULTS.md"].decode()
+    assert "No run has finished.\n" in text
+    assert "ValueError: no" in text
+    assert not [name for name in files if name.startswith("fig3")]
+
+
+def test_a_script_that_draws_from_arrays_gets_those_that_are_there(tmp_path):
+    given = []
+    made = records("quick")
+    script = types.SimpleNamespace(
+        TITLE="Pictures",
+        runs=fig3.runs,
+        chosen=lambda rows: [line["id"] for line in rows[:2]],
+        draw=lambda rows, paper, caption, arrays: given.append(arrays) or fig3.draw(rows, paper, caption),
+        tabulate=lambda rows, paper, arrays: f"{len(arrays)} pictures\n",
+        check=lambda rows, paper: [],
+        explain=lambda rows: "",
+    )
+    results.merge(tmp_path / "records.csv", made)
+    assert "no arrays are kept" in written({"pictures": script}, tmp_path)[0]["RESULTS.md"].decode()
+    assert not given
+    first = min(record["id"] for record in made)
+    (tmp_path / "arrays").mkdir()
+    np.savez(tmp_path / "arrays" / f"{first}.npz", a=np.arange(3))
+    text = written({"pictures": script}, tmp_path)[0]["RESULTS.md"].decode()
+    assert "![Pictures](figures/pictures-quick.png)" in text
+    assert "1 pictures" in text
+    assert list(given[0]) == [first]
+    assert given[0][first]["a"].tolist() == [0, 1, 2]
+
+
+def test_runs_on_fixed_or_joint_factors_depart_as_figure_5_does(tmp_path):
+    rows = made_up.rows(PRESETS["quick"].runs([{"method": "beta_vae"}], "pose"))
+    assert {circumstances.part(line) for line in rows} == {"pose"}
+    facts = circumstances.facts(rows, [], 2, PRESETS["quick"])
+    assert facts[-1].startswith("Departs from the paper on pose: images that are a rendered stand-in; width 64")
+
+
+def test_redrawing_needs_no_tensorflow(tmp_path):
+    runs = [run for script in reproduce.SCRIPTS.values() for run in script.runs(PRESETS["smoke"])]
+    results.merge(tmp_path / "records.csv", made_up.records(dict.fromkeys(runs)))
+    code = (
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('tensorflow', 'keras', 'tf_keras', 'tensorflow_probability'):\n"
+        "            raise ImportError('blocked: ' + name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        "from reproduce.__main__ import main\n"
+        "sys.exit(main(['all', '--draw', '--out', sys.argv[1]]))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "(preset smoke)" in found.stdout
+    assert (tmp_path / "figures" / "fig3-smoke.png").exists()
 
 
 def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp_path):
@@ -142,8 +227,13 @@ def test_draw_alone_trains_nothing(tmp_path, capsys, monkeypatch):
 def test_smoke_numbers_stay_away_from_results(tmp_path, monkeypatch):
     asked = []
     made = {record["id"]: record for record in records("smoke")}
-    monkeypatch.setattr(reproduce.sweep, "execute_all", lambda runs, root, *rest: asked.append((len(runs), root)))
-    monkeypatch.setattr(reproduce.sweep.runs_module, "read_record", lambda run, root: made[run.id])
+
+    def execute_all(runs, root, executor, resources, measure_every, on_record):
+        asked.append((len(runs), root))
+        for run in runs:
+            on_record(run, made[run.id])
+
+    monkeypatch.setattr(reproduce.sweep, "execute_all", execute_all)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reproduce.datasets, "load", lambda name: tc.datasets.from_arrays(np.eye(2)[:, None], [0, 1]))
     assert reproduce.main(["fig3", "--preset=smoke", "--root=r"]) == 0

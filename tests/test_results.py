@@ -1,7 +1,10 @@
 """Rows, medians and tables."""
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from tcvae_tf import results
 
@@ -67,12 +70,124 @@ def test_one_value_has_no_interval_and_none_no_median():
     assert np.isnan(results.median([0.25]).low)
 
 
+def claim(holds, p=None, doubt=""):
+    return results.Claim("text", "paper", "ours", holds, p, doubt)
+
+
 def test_claims_say_when_they_fail():
-    assert [results.Claim("", "", "", holds).verdict for holds in (True, False, None)] == [
-        "yes",
-        "**NO: failed**",
-        "not run",
-    ]
+    assert [claim(holds).verdict for holds in (True, False, None)] == ["yes", "🔴 **NO: failed**", "not run"]
+    assert [claim(holds).certain for holds in (True, False, None)] == [None] * 3
+
+
+def test_verdicts_say_when_chance_may_have_decided():
+    assert (claim(True, 0.01).verdict, claim(True, 0.01).certain) == ("yes", True)
+    assert (claim(True, 0.33).verdict, claim(True, 0.33).certain) == ("yes, but p = 0.33", False)
+    assert claim(False, 0.01).verdict == "🔴 **NO: failed**"
+    assert claim(False, 0.333).verdict == "🔴 **NO: failed** (undecided: p = 0.33)"
+    assert claim(None, doubt="n = 2 can show nothing").verdict == "not decided: n = 2 can show nothing"
+
+
+def test_a_claim_of_order_is_tested_in_the_direction_that_was_found():
+    up = results.Claim.greater("", "", [3, 4, 5, 6], [0, 1, 2, 3.5])
+    down = results.Claim.greater("", "", [0, 1, 2, 3.5], [3, 4, 5, 6])
+    assert (up.holds, down.holds) == (True, False)
+    assert up.p == down.p == results.compare([3, 4, 5, 6], [0, 1, 2, 3.5]).p
+    assert up.ours == "4.500 [3.500, 6.000] (n = 4) against 1.500 [0.500, 3.500] (n = 4); δ = +0.88, p = 0.029"
+    assert results.Claim.greater("", "", [1.0], []).verdict == "not run"
+
+
+@pytest.mark.parametrize(
+    ("sample", "verdict"),
+    [
+        ([0.19, 0.2, 0.21], "yes"),
+        ([0.19, 0.2, 0.5], "yes, but the interval reaches beyond"),
+        ([0.2], "yes, but one seed has no interval"),
+        ([0.25, 0.5, 0.6], "🔴 **NO: failed** (undecided: the interval reaches into it)"),
+        ([0.5, 0.5, 0.6], "🔴 **NO: failed**"),
+        ([], "not run"),
+    ],
+)
+def test_a_claim_of_agreement_looks_at_its_interval(sample, verdict):
+    assert results.Claim.within("", "", sample, published=0.2, tolerance=0.1).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("na", "nb", "ties"), [(2, 3, False), (5, 4, False), (4, 4, True), (3, 6, True), (40, 35, False)]
+)
+def test_the_rank_test_is_exact(rng, na, nb, ties):
+    pooled = rng.integers(4, size=na + nb) if ties else rng.normal(size=na + nb)
+    a, b = pooled[:na], pooled[na:]
+    method = stats.PermutationMethod(n_resamples=10_000) if ties else "exact"
+    found = results.compare(a, b)
+    assert found.p == pytest.approx(stats.mannwhitneyu(a, b, alternative="greater", method=method).pvalue)
+    assert found.p_less == pytest.approx(stats.mannwhitneyu(a, b, alternative="less", method=method).pvalue)
+    assert found.effect == pytest.approx(np.sign(a[:, None] - b).mean())
+    assert (found.na, found.nb) == (na, nb)
+
+
+def test_two_seeds_each_can_show_nothing():
+    found = results.compare([2, 3], [0, 1])
+    assert (str(found), found.two_sided) == ("δ = +1.00, p = 0.17", pytest.approx(1 / 3))
+
+
+def test_pairs_of_samples_are_compared_within_each_pair(rng):
+    pairs = [(rng.normal(size=3), rng.normal(size=2)), (rng.normal(size=2) + 50, rng.normal(size=3) + 50)]
+    found = results.compare_within(pairs)
+    observed, counts = sum(np.sign(a[:, None] - b).sum() for a, b in pairs), []
+    splits = [list(itertools.combinations(range(5), size)) for size in (3, 2)]
+    for chosen in itertools.product(*splits):
+        total = 0
+        for pair, own in zip(pairs, chosen, strict=True):
+            pooled, mask = np.concatenate(pair), np.isin(range(5), own)
+            total += np.sign(pooled[mask][:, None] - pooled[~mask]).sum()
+        counts.append(total)
+    assert found.p == pytest.approx(np.mean(np.array(counts) >= observed))
+    assert found.p_less == pytest.approx(np.mean(np.array(counts) <= observed))
+
+
+def test_nothing_to_compare_gives_none_and_no_nan():
+    for found in (results.compare([], [1.0]), results.compare_within([])):
+        assert (found.effect, found.p, found.p_less, found.two_sided) == (None,) * 4
+        assert str(found) == "not compared"
+
+
+def test_rank_correlation_is_spearman_s_and_its_p_is_that_of_every_order():
+    x, y = [1, 2, 3, 4, 5, 5], [2, 1, 4, 3, 7, 6]
+    found = results.correlation(x, y)
+    assert found.rho == pytest.approx(stats.spearmanr(x, y).statistic)
+    orders = [stats.spearmanr(x, order).statistic for order in itertools.permutations(y)]
+    assert found.p == pytest.approx(np.mean(np.array(orders) >= found.rho - 1e-9))
+    assert results.correlation([1, 1], [1, 2]).rho is None
+    assert results.correlation([], []).rho is None
+
+
+def test_separation_is_one_for_groups_that_do_not_overlap_in_tied_ranks(rng):
+    assert results.separation([[1, 1], [2, 2], [3, 3]]).share == pytest.approx(1)
+    groups = [rng.normal(size=8), rng.normal(size=8) + 2, rng.normal(size=8) + 1]
+    found = results.separation(groups)
+    assert found.share == pytest.approx(stats.kruskal(*groups).statistic / 23)
+    assert found.p == pytest.approx(stats.kruskal(*groups).pvalue, abs=0.01)
+    assert results.separation([[1.0]]).share is None
+
+
+def test_a_failure_is_a_row_that_replaces_no_success_and_that_a_success_replaces(tmp_path):
+    path = tmp_path / "records.csv"
+    lost = results.failure(RECORD["run"], "a", "OSError: disk\n full")
+    rows = results.merge(path, [lost])
+    assert [(row["id"], row["error"], row["run.method"]) for row in rows] == [("a", "OSError: disk full", "vae")]
+    assert (results.failed(rows), results.finished(rows)) == (rows, [])
+    results.merge(path, [RECORD])
+    results.merge(path, [lost, {**RECORD, "id": "b"}])
+    rows = results.read_rows(path)
+    assert [row["mig"] for row in rows] == ["0.1234568"] * 2
+    assert (results.failed(rows), results.finished(rows)) == ([], rows)
+
+
+def test_a_failure_beside_successes_has_no_measures(tmp_path):
+    results.merge(tmp_path / "r.csv", [RECORD, results.failure(RECORD["run"], "b", "E: e")])
+    rows = results.read_rows(tmp_path / "r.csv")
+    assert results.values(rows, "mig").tolist() == [0.1234568]
+    assert rows[1]["mig"] == ""
 
 
 def test_a_markdown_table():

@@ -4,30 +4,13 @@ import csv
 import dataclasses
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
+from interrupted import SMALL, in_step, same_result, weights
 
 import tcvae_tf as tc
-from tcvae_tf import provenance, runs
-
-SMALL = tc.Run(width=16, batch_size=64, thin=5, epochs=4, latent_dim=4)
-
-
-def same_result(one, two):
-    """Whether two records agree in all but time."""
-    return {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
-
-
-def weights(root, run):
-    import keras
-
-    model = keras.models.load_model(root / run.id / "checkpoint" / "latest.keras")
-    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+from tcvae_tf import provenance, runs, settings
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +48,7 @@ def test_an_id_is_readable_and_its_hash_covers_every_field():
 
 def test_the_hash_covers_the_recipe(monkeypatch):
     before = tc.Run().id
-    monkeypatch.setattr(runs, "RECIPE", runs.RECIPE + 1)
+    monkeypatch.setattr(settings, "RECIPE", settings.RECIPE + 1)
     assert tc.Run().id != before
 
 
@@ -83,7 +66,7 @@ def test_fields_that_a_method_fixes_do_not_make_two_runs_of_one():
 
 
 def test_each_network_has_its_paper_s_width():
-    widths = {name: tc.Run(network=name).width for name in runs.NETWORKS}
+    widths = {name: tc.Run(network=name).width for name in settings.NETWORKS}
     assert widths == {"mlp": 1200, "conv": 512, "conv_plain": 128}
     assert tc.Run(network="conv", width=64).width == 64
 
@@ -193,116 +176,13 @@ def test_the_number_of_steps_can_override_the_epochs(tmp_path):
     assert record["steps"] == 3
 
 
-# --- faults ---------------------------------------------------------------------------------------------------------
-
-
-def start(root, run):
-    words = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items()]
-    command = [sys.executable, "-m", "tcvae_tf.cli", "train", f"--root={root}", "--quiet", *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(path, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, f"{path} did not come"
-        time.sleep(0.01)
-
-
-def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(done, tmp_path):
-    root, record = done
-    process = start(tmp_path, SMALL)
-    wait_for(tmp_path / SMALL.id / "checkpoint" / "latest.keras", process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    import keras
-
-    reached = int(keras.models.load_model(tmp_path / SMALL.id / "checkpoint" / "latest.keras").step)
-    assert 0 < reached < record["steps"]
-    assert not (tmp_path / SMALL.id / "record.json").exists()
-    again = start(tmp_path, SMALL)  # a process that knows nothing of the first
-    assert again.wait(timeout=200) == 0, again.stderr.read()
-    resumed = json.loads((tmp_path / SMALL.id / "record.json").read_text())
-    assert same_result(resumed, record)
-    for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
-        assert np.array_equal(a, b)
-    epochs = [line.split(",")[0] for line in (tmp_path / SMALL.id / "history.csv").read_text().splitlines()]
-    assert list(dict.fromkeys(epochs)) == ["epoch", "1", "2", "3", "4"]
-
-
-@pytest.mark.parametrize("moment", ["before the checkpoint", "within an epoch", "in the codes", "in the record"])
-def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_path, monkeypatch, moment):
-    from tcvae_tf import callbacks, codes, files
-
-    _, record = done
-
-    def stop(*arguments, **options):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        if moment == "before the checkpoint":  # history is written ahead of the checkpoint
-            patch.setattr(callbacks.Checkpoint, "on_epoch_end", _second_time(callbacks.Checkpoint.on_epoch_end, patch))
-        elif moment == "within an epoch":  # the last checkpoint is two steps old
-            patch.setattr(callbacks.Progress, "on_train_batch_end", _in_step(20, stop))
-            patch.setattr(callbacks.Checkpoint, "on_train_batch_end", _in_step(18, callbacks.Checkpoint._save))
-        elif moment == "in the codes":
-            patch.setattr(codes.Codes, "save", stop)
-        else:
-            write = files.write_json
-            patch.setattr(files, "write_json", lambda path, v: stop() if path.name == "record.json" else write(path, v))
-        with pytest.raises(KeyboardInterrupt):
-            tc.execute(SMALL, tmp_path, verbose=0)
-    assert not (tmp_path / SMALL.id / "record.json").exists()
-    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
-
-
-def _in_step(number, act):
-    """on_train_batch_end that acts once the model has taken so many steps."""
-    return lambda self, batch, logs=None: int(self.model.step.value) == number and act(self, logs)
-
-
-def _second_time(on_epoch_end, patch):
-    """on_epoch_end that stops in the second epoch after writing history and before writing the checkpoint."""
-
-    def stop(path):
-        raise KeyboardInterrupt
-
-    def wrapped(self, epoch, logs=None):
-        if epoch == 1:
-            patch.setattr(self.model, "save", stop)
-        on_epoch_end(self, epoch, logs)
-
-    return wrapped
-
-
-def test_a_second_process_waits_for_the_first(done, tmp_path):
-    _, record = done
-    first = start(tmp_path, SMALL)
-    wait_for(tmp_path / SMALL.id / "run.json", first)
-    second = start(tmp_path, SMALL)
-    _, words = second.communicate(timeout=200)
-    first.wait()
-    assert first.returncode == second.returncode == 0
-    assert "being worked on by another process; waiting" in words
-    assert same_result(json.loads((tmp_path / SMALL.id / "record.json").read_text()), record)
-
-
-def test_a_failing_run_leaves_its_error_and_no_record(tmp_path):
-    run = dataclasses.replace(SMALL, learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="step"):
-        tc.execute(run, tmp_path, verbose=0)
-    assert "FloatingPointError" in (tmp_path / run.id / "error.txt").read_text()
-    assert not (tmp_path / run.id / "record.json").exists()
-
-
 def test_a_record_of_other_images_under_the_same_name_is_not_taken(tmp_path, monkeypatch):
     """A stand-in's record, once the paper's own faces are there."""
     from tcvae_tf.datasets import cache
 
     monkeypatch.setenv("TCVAE_CACHE", str(tmp_path / "cache"))
     run = tc.Run(dataset="faces3d", network="conv")
-    record = {"id": run.id, "run": dataclasses.asdict(run), "recipe": runs.RECIPE, "measures": runs.MEASURES}
+    record = {"id": run.id, "run": dataclasses.asdict(run), "recipe": settings.RECIPE, "measures": runs.MEASURES}
     home = tmp_path / run.id
     home.mkdir()
     (home / "record.json").write_text(json.dumps({**record, "data": {"source": "stand-in"}}))
@@ -318,38 +198,12 @@ def test_a_finished_run_without_a_curve_says_so(done, caplog):
     assert "trained without measuring; delete" in caplog.text
 
 
-def test_half_a_record_is_no_record(done, tmp_path, caplog):
-    root, _ = done
-    home = tmp_path / SMALL.id
-    home.mkdir()
-    text = (root / SMALL.id / "record.json").read_text()
-    (home / "record.json").write_text(text[: len(text) // 2])
-    assert runs.read_record(SMALL, tmp_path) is None
-    assert "cannot be read" in caplog.text
-
-
 def test_a_record_of_another_run_is_not_taken(done, tmp_path):
     _, record = done
     home = tmp_path / SMALL.id
     home.mkdir()
     (home / "record.json").write_text(json.dumps({**record, "id": "another"}))
     assert runs.read_record(SMALL, tmp_path) is None
-
-
-def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, tmp_path, monkeypatch, caplog):
-    from tcvae_tf import codes
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    _, record = done
-    with monkeypatch.context() as patch:
-        patch.setattr(provenance, "__version__", "0.0.0")
-        patch.setattr(codes.Codes, "save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            tc.execute(SMALL, tmp_path, verbose=0)
-    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
-    assert "begun with other data, versions or device; starting over" in caplog.text
 
 
 def test_a_record_of_another_run_with_the_same_id_is_not_taken(done, tmp_path):
@@ -393,8 +247,8 @@ def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_bo
 
     record = tc.execute(FACTOR, tmp_path / "whole", verbose=0)
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Progress, "on_train_batch_end", _in_step(7, stop))
-        patch.setattr(callbacks.Checkpoint, "on_train_batch_end", _in_step(5, callbacks.Checkpoint._save))
+        patch.setattr(callbacks.Progress, "on_train_batch_end", in_step(7, stop))
+        patch.setattr(callbacks.Checkpoint, "on_train_batch_end", in_step(5, callbacks.Checkpoint._save))
         with pytest.raises(KeyboardInterrupt):
             tc.execute(FACTOR, tmp_path / "cut", verbose=0)
     assert same_result(tc.execute(FACTOR, tmp_path / "cut", verbose=0), record)
@@ -432,8 +286,8 @@ def test_the_choices_are_those_of_the_modules_that_serve_them():
     """They are spelled out in `runs`, which must not import TensorFlow."""
     from tcvae_tf import distributions, networks, objective
 
-    assert runs._CHOICES["estimator"] == tuple(objective.ESTIMATORS)
-    assert runs._CHOICES["initializer"] == networks.INITIALIZERS
-    assert runs._CHOICES["prior"] == tuple(distributions.PRIORS)
-    assert runs._CHOICES["posterior"] == tuple(distributions.POSTERIORS)
-    assert all(hasattr(networks, name) for name in runs.NETWORKS)
+    assert settings._CHOICES["estimator"] == tuple(objective.ESTIMATORS)
+    assert settings._CHOICES["initializer"] == networks.INITIALIZERS
+    assert settings._CHOICES["prior"] == tuple(distributions.PRIORS)
+    assert settings._CHOICES["posterior"] == tuple(distributions.POSTERIORS)
+    assert all(hasattr(networks, name) for name in settings.NETWORKS)

@@ -1,20 +1,24 @@
 """Sweeps: presets as data, executors that agree, failures that do not stop the others."""
 
 import dataclasses
+import subprocess
+import sys
+import time
+import types
 
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf import runs, sweep
+from tcvae_tf import executors, files, runs, sweep
+from tcvae_tf.executors import Resources
 from tcvae_tf.sweep import PRESETS
 
 SMALL = tc.Run(width=8, batch_size=32, thin=6, steps=4, latent_dim=3, method="vae", dataset="sweep_data:squares")
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path, monkeypatch):
-    """A tiny data set that worker processes can import too."""
-    (tmp_path / "sweep_data.py").write_text(
+def write_data(folder):
+    """A tiny data set in a module that worker processes can import too."""
+    (folder / "sweep_data.py").write_text(
         "import numpy as np, tcvae_tf as tc\n"
         "def squares():\n"
         "    cells = np.stack(np.unravel_index(np.arange(1296), (36, 36)), -1)\n"
@@ -22,8 +26,14 @@ def data(tmp_path, monkeypatch):
         "    for image, (x, y) in zip(images, cells): image[x // 6, y // 6] = 1\n"
         "    return tc.datasets.from_arrays(images, cells, ('x', 'y'), name='squares')\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path_factory, monkeypatch):
+    folder = write_data(tmp_path_factory.mktemp("data"))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(folder)
 
 
 def test_presets_multiply_variants_by_seeds():
@@ -46,21 +56,11 @@ def test_the_paper_preset_is_the_paper_s_settings():
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_factor_vae_takes_twice_the_iterations(preset, dataset):
     images = {"dsprites": 737_280, "faces3d": 127_050}[dataset]
-    vae, factor = PRESETS[preset].runs([{"method": "vae"}, PRESETS[preset].factor_vae(dataset)], dataset)[:2]
+    variants = [{"method": "vae"}, PRESETS[preset].factor_vae(dataset, 10.0)]
+    vae, factor = PRESETS[preset].runs(variants, dataset)[:2]
     steps = [run.step_count(images // run.images_per_step) for run in (vae, factor)]
     assert steps[1] == pytest.approx(2 * steps[0], rel=0.01)
     assert factor.images_per_step == 2 * vae.images_per_step
-
-
-def test_the_command_of_a_run_gives_that_run():
-    for run in (
-        tc.Run(network="conv", width=1200),
-        tc.Run(method="factor_vae", tc_weight=3, steps=7),
-        tc.Run(method="beta_vae", lambda_annealing=3, estimator="mss"),
-    ):
-        fields = dict(word[2:].split("=", 1) for word in sweep._command(run, "r", 0) if "=" in word)
-        kinds = {field.name: type(field.default) for field in dataclasses.fields(run)}
-        assert tc.Run(**{name: kinds[name](value) for name, value in fields.items() if name in kinds}) == run
 
 
 def test_a_preset_lists_how_it_departs_from_the_paper():
@@ -68,16 +68,133 @@ def test_a_preset_lists_how_it_departs_from_the_paper():
     assert any("2 seeds a method" in words for words in PRESETS["quick"].deviations())
 
 
-def test_both_executors_give_the_same_records(tmp_path):
-    todo = [SMALL, dataclasses.replace(SMALL, seed=1), SMALL]
-    serial = sweep.execute_all(todo, tmp_path / "serial", "serial")
-    processes = sweep.execute_all(todo, tmp_path / "processes", "processes", workers=2)
-    assert [record["id"] for record in serial] == [SMALL.id, todo[1].id]
-    for one, two in zip(serial, processes, strict=True):
-        assert {name for name in one if one[name] != two[name]} <= {"seconds", "device"}
+def same(records, others):
+    """Whether records agree in all but time and host."""
+    kept = [
+        [{k: v for k, v in one.items() if k not in ("seconds", "device")} for one in all_] for all_ in (records, others)
+    ]
+    return kept[0] == kept[1]
 
 
-@pytest.mark.parametrize("executor", sweep.EXECUTORS)
+@pytest.fixture(scope="module")
+def runs_and_records(tmp_path_factory):
+    """Four runs, executed one after the other in this process."""
+    home = tmp_path_factory.mktemp("serial")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(write_data(home))
+        todo = [dataclasses.replace(SMALL, seed=seed) for seed in range(4)]
+        return todo, sweep.execute_all(todo, home, "serial")
+
+
+def test_the_same_run_is_done_once_and_records_come_in_the_order_asked(runs_and_records, tmp_path):
+    todo, records = runs_and_records
+    assert [record["id"] for record in records] == [run.id for run in todo]
+    found = []
+    again = sweep.execute_all([todo[1], todo[1]], tmp_path, "serial", on_record=lambda run, _: found.append(run))
+    assert same(again, records[1:2])
+    assert found == todo[1:2]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(runs_and_records, tmp_path, monkeypatch):
+    """Two workers, both killed −9 in their first run."""
+    todo, records = runs_and_records
+    killed = []
+    started = executors.Processes.start
+
+    def start_and_kill(self, run):
+        started(self, run)
+        if len(killed) < 2:
+            killed.append(run)
+            self._busy[run].process.kill()
+
+    monkeypatch.setattr(executors.Processes, "start", start_and_kill)
+    found = sweep.execute_all(todo, tmp_path, "processes", Resources(workers=2))
+    assert len(killed) == 2
+    assert same(found, records)
+
+
+def test_a_run_whose_worker_is_killed_each_time_fails_alone(tmp_path, monkeypatch):
+    """As the system does to a run that needs too much memory."""
+    bad, good = dataclasses.replace(SMALL, seed=8), dataclasses.replace(SMALL, seed=9)
+    started = executors.Processes.start
+
+    def start_and_kill(self, run):
+        started(self, run)
+        if run == bad:
+            self._busy[run].process.kill()
+
+    monkeypatch.setattr(executors.Processes, "start", start_and_kill)
+    with pytest.raises(sweep.SweepFailed, match=r"1 of 2 runs failed: .*killed by SIGKILL, twice") as error:
+        sweep.execute_all([bad, good], tmp_path, "processes", Resources(workers=1))
+    assert list(error.value.failures) == [bad]
+    assert runs.read_record(good, tmp_path) is not None
+
+
+SWEEP = """
+import sys, dataclasses
+import tcvae_tf as tc
+from tcvae_tf import sweep
+todo = [tc.Run(**fields) for fields in {fields}]
+sweep.execute_all(todo, sys.argv[1], "processes", sweep.Resources(workers=1))
+"""
+
+
+def test_two_sweeps_share_a_directory_and_one_that_is_killed_takes_its_workers_along(runs_and_records, tmp_path):
+    """The first is killed −9 in the middle; the second does what is left, and nothing twice."""
+    todo, records = runs_and_records
+    program = SWEEP.format(fields=[dataclasses.asdict(run) for run in todo])
+    words = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first, second = (subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], **words) for _ in range(2))
+    until(lambda: any(tmp_path.glob("*/record.json")), first)
+    first.kill()
+    first.wait()
+    assert second.wait(timeout=200) == 0
+    assert same([runs.read_record(run, tmp_path) for run in todo], records)
+    until(lambda: not any(files.is_locked(path) for path in tmp_path.glob("*/lock")), second)
+    assert not list(tmp_path.rglob("*.partial*"))
+    starts = {path.parent.name: path.read_text().count(executors.BEGUN) for path in tmp_path.glob("*/log.txt")}
+    assert set(starts) == {run.id for run in todo}
+    assert sum(starts.values()) <= len(todo) + 1  # what the first was killed in was begun again
+
+
+def until(happened, process, seconds=150):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() in (None, 0), "the sweep ended"
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_two_machines_of_a_ray_cluster_give_the_same_records(runs_and_records, tmp_path):
+    """A head without processors and two nodes with one each, on the loopback interface."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    todo, records = runs_and_records
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        resources = Resources(address=cluster.address)
+        bad = dataclasses.replace(SMALL, learning_rate=1e30)
+        with pytest.raises(sweep.SweepFailed, match=r"1 of 3 runs failed: .*FloatingPointError: step \d+"):
+            sweep.execute_all([*todo[:2], bad], tmp_path, "ray", resources)
+    finally:
+        cluster.shutdown()
+    assert same([runs.read_record(run, tmp_path) for run in todo[:2]], records[:2])
+    assert len({(tmp_path / run.id / "log.txt").read_text() for run in todo[:2]}) == 2  # each names its node
+
+
+def test_a_record_comes_back_from_a_disk_that_is_not_shared(runs_and_records, tmp_path):
+    todo, records = runs_and_records
+    pool = object.__new__(executors.Ray)
+    pool.root = tmp_path
+    pool._ray = types.SimpleNamespace(get=lambda task: task, exceptions=types.SimpleNamespace(RayError=OSError))
+    assert pool._collect({"error": None, "record": records[0]}, todo[0]) is None
+    assert runs.read_record(todo[0], tmp_path) == records[0]
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_a_failing_run_does_not_stop_the_others_and_is_reported(tmp_path, executor):
     bad = dataclasses.replace(SMALL, learning_rate=1e30)
     with pytest.raises(sweep.SweepFailed, match=rf"1 of 2 runs failed: .*{bad.id}.*error.txt: .*step \d+") as error:
@@ -87,17 +204,37 @@ def test_a_failing_run_does_not_stop_the_others_and_is_reported(tmp_path, execut
     assert runs.read_record(bad, tmp_path) is None
 
 
-def test_done_runs_are_not_started_again(tmp_path, monkeypatch):
-    records = sweep.execute_all([SMALL], tmp_path, "serial")
-    monkeypatch.setattr(sweep, "_start", None)
-    assert sweep.execute_all([SMALL], tmp_path, "processes") == records
+def test_done_runs_are_not_started_again(runs_and_records, tmp_path, monkeypatch):
+    todo, records = runs_and_records
+    files.write_json(tmp_path / todo[0].id / "record.json", records[0])
+    monkeypatch.setattr(executors, "make", None)
+    assert sweep.execute_all(todo[:1], tmp_path, "processes") == records[:1]
 
 
-def test_fewer_than_one_worker_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="workers must be at least 1; got -1"):
-        sweep.execute_all([SMALL], tmp_path, workers=-1)
+def test_runs_that_another_sweep_is_at_are_left_for_later(tmp_path):
+    first, second = SMALL, dataclasses.replace(SMALL, seed=1)
+    with files.locked(tmp_path / first.id / "lock"):
+        assert sweep._next([first, second], tmp_path) == second
+        assert sweep._next([first], tmp_path) is None
+    assert sweep._next([first, second], tmp_path) == first
+
+
+@pytest.mark.parametrize("resources", [Resources(workers=-1), Resources(threads=0)])
+def test_fewer_than_one_worker_or_thread_is_refused(tmp_path, resources):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        sweep.execute_all([SMALL], tmp_path, resources=resources)
+
+
+def test_as_many_runs_at_a_time_as_cores_and_memory_hold(monkeypatch):
+    monkeypatch.setattr(executors.provenance, "cores", lambda: 8)
+    monkeypatch.setattr(executors.provenance, "free_memory", lambda: 10e9)
+    assert executors.capacity(Resources(), need=1e9) == 8
+    assert executors.capacity(Resources(threads=2), need=1e9) == 4
+    assert executors.capacity(Resources(), need=3e9) == 3
+    assert executors.capacity(Resources(), need=30e9) == 1
+    assert executors.capacity(Resources(workers=5), need=30e9) == 5  # who says so knows
 
 
 def test_an_unknown_executor_names_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="choose from serial, processes"):
-        sweep.execute_all([], tmp_path, "threads")
+    with pytest.raises(ValueError, match=r"did you mean 'serial'.*choose from serial, processes, ray"):
+        sweep.execute_all([], tmp_path, "serail")

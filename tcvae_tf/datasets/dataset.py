@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,11 @@ class Dataset:
         grid, indices = self.grid.select(values)
         name = "-".join([self.name, *(f"{factor}{len(chosen)}" for factor, chosen in values.items())])
         return Dataset(self.storage[indices], grid, self.image_shape, name, self.source)
+
+    def weighted(self, weights: np.ndarray) -> Dataset:
+        """The same images with probabilities p(n), [N]: epochs then draw from p(n), and measures weigh by it."""
+        grid = dataclasses.replace(self.grid, weights=weights)
+        return Dataset(self.storage, grid, self.image_shape, f"{self.name}-weighted", self.source, self._sha256)
 
 
 def decode(batch: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:

@@ -8,15 +8,16 @@ from tcvae_tf.codes import Codes
 from tcvae_tf.metrics.decomposition import elbo_decomposition
 from tcvae_tf.metrics.information import mig
 from tcvae_tf.metrics.unsupervised import active_units, gaussian_total_correlation
-from tcvae_tf.metrics.votes import factor_vae_score
+from tcvae_tf.metrics.votes import beta_vae_score, factor_vae_score
 
 
 def summary(codes: Codes, samples: int = 10_000, seed: int = 0, verbose: str | int = "auto") -> dict[str, Any]:
-    """The main measures as a dict that JSON can hold: exact MIG, the ELBO and its parts in nats, FactorVAE score.
+    """The main measures as a dict that JSON can hold: exact MIG, the ELBO and its parts in nats, FactorVAE and
+    β-VAE score.
 
-    `elbo` and `reconstruction` are None where the codes have no log p(x|z). `mig_histogram` is disentanglement_lib's
-    number, not to be mixed with `mig`. `information_error` is the standard error of mutual_information and
-    total_correlation, which share their sampled part.
+    `elbo` and `reconstruction` are None where the codes have no log p(x|z), `beta_vae_score` without scikit-learn.
+    `mig_histogram` is disentanglement_lib's number, not to be mixed with `mig`. `information_error` is the standard
+    error of mutual_information and total_correlation, which share their sampled part.
 
     Args:
       codes: posteriors of the whole data set, normal or Laplace.
@@ -40,5 +41,13 @@ def summary(codes: Codes, samples: int = 10_000, seed: int = 0, verbose: str | i
         "dimension_kl": parts.dimension_kl.tolist(),
         "gaussian_total_correlation": gaussian_total_correlation(codes).of_samples,
         "factor_vae_score": factor_vae_score(codes, seed).score,
+        "beta_vae_score": _beta_vae_score(codes, seed),
         "active_units": active_units(codes).score,
     }
+
+
+def _beta_vae_score(codes: Codes, seed: int) -> float | None:
+    try:
+        return beta_vae_score(codes, seed).score
+    except ImportError:
+        return None

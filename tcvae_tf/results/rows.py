@@ -1,9 +1,8 @@
-"""Records → rows → medians with intervals → CSV and Markdown. Reads what runs wrote; trains and draws nothing."""
+"""Records → rows → CSV and Markdown tables, and back. A row is flat text, so that the same rows give the same bytes."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,6 +35,21 @@ def _text(value: object) -> str:
     return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
+def failure(run: dict, id: str, error: str) -> dict:
+    """What stands for the record of a run that failed: what was asked, and why there is nothing, in one line."""
+    return {"id": id, "run": run, "error": " ".join(error.split()) or "unknown"}
+
+
+def finished(rows: Iterable[Row]) -> list[Row]:
+    """The rows of runs that were measured."""
+    return [line for line in rows if not line.get("error")]
+
+
+def failed(rows: Iterable[Row]) -> list[Row]:
+    """The rows of runs that failed: `error` says why, the measures are empty."""
+    return [line for line in rows if line.get("error")]
+
+
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a CSV file; none when there is no file."""
     path = Path(path)
@@ -48,7 +62,7 @@ def read_rows(path: str | Path) -> list[Row]:
 def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
     """Adds records to a CSV file, replacing rows of the same id, sorted by id; returns all rows.
 
-    Two sweeps that add to one file take turns.
+    A failure replaces no success. Two sweeps that add to one file take turns.
     """
     path = Path(path)
     with files.locked(path.with_name(f".{path.name}.lock")):
@@ -57,7 +71,9 @@ def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
 
 def _merge(path: Path, records: Iterable[dict]) -> list[Row]:
     rows = {line["id"]: line for line in read_rows(path)}
-    rows.update({record["id"]: row(record) for record in records})
+    for record in records:
+        if not (record.get("error") and finished([rows.get(record["id"], record)])):
+            rows[record["id"]] = row(record)
     ordered = [rows[key] for key in sorted(rows)]
     write_rows(path, ordered)
     return ordered
@@ -74,54 +90,11 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
 
 
 def values(rows: Iterable[Row], quantity: str, **where: str) -> np.ndarray:
-    """One quantity of the rows whose columns have the given values (dots written as __), by ascending seed."""
+    """One quantity of the rows that have it and whose columns have the given values (dots written as __), by ascending
+    seed."""
     chosen = [line for line in rows if all(line[name.replace("__", ".")] == value for name, value in where.items())]
     chosen.sort(key=lambda line: int(line["run.seed"]))
-    return np.array([float(line[quantity]) for line in chosen])
-
-
-@dataclasses.dataclass(frozen=True)
-class Median:
-    """A median with its 90% bootstrap interval and the number of seeds; the interval is NaN for a single one."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        if self.n == 0:
-            return "not run"
-        if self.n == 1:
-            return f"{self.value:.3f} (one seed, no interval)"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (n = {self.n})"
-
-
-def median(sample: Sequence[float] | np.ndarray, resamples: int = 10_000, seed: int = 0) -> Median:
-    """The median of a sample and its 90% percentile-bootstrap interval."""
-    sample = np.asarray(sample, np.float64)
-    n = len(sample)
-    if n == 0:
-        return Median(np.nan, np.nan, np.nan, 0)
-    if n == 1:
-        return Median(float(sample[0]), np.nan, np.nan, 1)
-    draws = np.random.Generator(np.random.Philox(seed)).integers(n, size=(resamples, n))
-    low, high = np.quantile(np.median(sample[draws], axis=1), [0.05, 0.95])
-    return Median(float(np.median(sample)), float(low), float(high), n)
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One sentence of the paper against our numbers; `holds` is None when there are no numbers for it."""
-
-    text: str
-    paper: str
-    ours: str
-    holds: bool | None
-
-    @property
-    def verdict(self) -> str:
-        return {True: "yes", False: "**NO: failed**", None: "not run"}[self.holds]
+    return np.array([float(line[quantity]) for line in chosen if line.get(quantity)])
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

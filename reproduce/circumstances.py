@@ -1,0 +1,79 @@
+"""What the numbers of a figure rest on: runs, failures, seeds, time, machine, versions, data, and every departure from
+the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tcvae_tf.results import Row
+from tcvae_tf.sweep import PAPER, Preset
+
+
+def part(line: Row) -> str:
+    """The part of sweep.PAPER that a run belongs to."""
+    narrowed = line.get("run.fix") or line.get("run.joint", "uniform") not in ("", "uniform")
+    return "pose" if narrowed else line["run.dataset"]
+
+
+def caption(found: Sequence[Row], lost: Sequence[Row], wanted: int, preset: Preset) -> str:
+    """Preset, runs and seeds, for the figure itself."""
+    seeds = {name: len({line["run.seed"] for line in found if part(line) == name}) for name in _parts(found)}
+    each = [f"{count} ({name})" for name, count in seeds.items()]
+    alike = [f"{count}" for count in set(seeds.values())] if len(set(seeds.values())) == 1 else each
+    told = [f"preset {preset.name}: {len(found)} of {wanted} runs"]
+    told += [f"n = {', '.join(alike)}"] if seeds else []
+    return ", ".join(told + ([f"{len(lost)} failed"] if lost else []))
+
+
+def facts(found: Sequence[Row], lost: Sequence[Row], wanted: int, preset: Preset) -> list[str]:
+    """A sentence each, without the full stop."""
+    told = [f"Runs: {len(found)} of {wanted}"]
+    if found:
+        minutes = sum(float(line["seconds"]) for line in found) / 60
+        told[0] += f"; seeds {_seeds(found)}; {minutes:.0f} minutes of training in all"
+    told += [f"Failed: {len(lost)} of {wanted} runs: {_reasons(lost)}"] if lost else []
+    return told + (_origin(found) + _departures(found, preset) if found else [])
+
+
+def _reasons(lost: Sequence[Row]) -> str:
+    """Each error once, with the runs that it stopped."""
+    reasons: dict[str, list[str]] = {}
+    for line in lost:
+        reasons.setdefault(line["error"].replace("`", "'"), []).append(f"`{line['id']}`")
+    return "; ".join(f"{error} ({', '.join(ids)})" for error, ids in sorted(reasons.items()))
+
+
+def _seeds(found: Sequence[Row]) -> str:
+    return ", ".join(map(str, sorted({int(line["run.seed"]) for line in found})))
+
+
+def _origin(found: Sequence[Row]) -> list[str]:
+    """Accuracy, machine, versions, commit and data."""
+
+    def distinct(*columns: str) -> str:
+        return ", ".join(sorted({" ".join(line[column] for column in columns) for line in found}))
+
+    versions = sorted({column for line in found for column in line if column.startswith("versions.")})
+    bound = max(float(line["mig_error_bound"]) for line in found)
+    return [
+        f"Numerical error of any MIG: at most {bound:.1e}",
+        f"Machine: {distinct('device')}",
+        "Versions: " + ", ".join(f"{name.removeprefix('versions.')} {distinct(name)}" for name in versions),
+        f"Commit: {distinct('commit')}",
+        f"Data: {distinct('run.dataset', 'data.source', 'data.sha256')}",
+    ]
+
+
+def _departures(found: Sequence[Row], preset: Preset) -> list[str]:
+    told = []
+    for name in _parts(found):
+        stand_in = any(line["data.source"] == "stand-in" for line in found if part(line) == name)
+        other = ["images that are a rendered stand-in"] if stand_in else []
+        told.append(f"Departs from the paper on {name}: " + ("; ".join(other + preset.deviations(name)) or "nothing"))
+    return told
+
+
+def _parts(found: Sequence[Row]) -> list[str]:
+    """The parts of the paper that are in use, in its order."""
+    used = {part(line) for line in found}
+    return [name for name in PAPER if name in used]

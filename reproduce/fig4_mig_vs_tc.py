@@ -1,0 +1,84 @@
+"""Figure 4: mean MIG against mean total correlation, for each β, on dSprites and on 3D Faces: the runs of figure 2.
+
+The paper's claim: MIG falls with the total correlation, clearly for β-TCVAE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reproduce import fig2_beta_sweep, methods
+from tcvae_tf import plots, results
+from tcvae_tf.results import Claim, Correlation, Row
+
+TITLE = "Figure 4: MIG against total correlation"
+
+CLAIM = "MIG falls with TC, clearly for β-TCVAE (M, as we recall it)"
+
+runs = fig2_beta_sweep.runs
+
+
+def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+    """The figure."""
+    rows = methods.alike(rows)
+    panels = {
+        methods.title(rows, dataset): {
+            methods.NAMES[method]: [
+                plots.Cloud(beta, *(methods.sample(lines, name, results.mean) for name in ("total_correlation", "mig")))
+                for beta, lines in _by_beta(rows, dataset, method).items()
+            ]
+            for method in methods.OVER_BETA
+        }
+        for dataset in methods.present(rows)
+    }
+    return plots.against_tc(panels, f"{caption}; means with 90% bootstrap intervals, every seed a dot; β = 1: VAE")
+
+
+def _by_beta(rows: Sequence[Row], dataset: str, method: str) -> dict[float, list[Row]]:
+    """The runs of a method at each β that was run."""
+    found = {beta: methods.at_beta(rows, dataset, method, beta) for beta in methods.betas(rows, dataset)}
+    return {beta: lines for beta, lines in found.items() if lines}
+
+
+def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
+    """Means of both quantities for each method and β, and the rank correlation over the runs of a method."""
+    rows = methods.alike(rows)
+    return "\n".join(f"{methods.title(rows, d)}:\n\n{_table(rows, d)}" for d in methods.present(rows))
+
+
+def _table(rows: Sequence[Row], dataset: str) -> str:
+    lines = []
+    for method in methods.OVER_BETA:
+        found = _by_beta(rows, dataset, method)
+        for beta, chosen in found.items():
+            means = [results.mean(results.values(chosen, name)) for name in ("total_correlation", "mig")]
+            lines.append([methods.NAMES[method], f"{beta:g}", *means])
+        lines.append([methods.NAMES[method], "rank correlation over all", _correlation(rows, dataset, method), ""])
+    return results.table(["method", "β", "mean TC (nats) [90% interval]", "mean MIG [90% interval]"], lines)
+
+
+def _correlation(rows: Sequence[Row], dataset: str, method: str) -> Correlation:
+    """Of MIG with TC over all runs of a method, whatever their β."""
+    chosen = [line for lines in _by_beta(rows, dataset, method).values() for line in lines]
+    tc, mig = ([float(line[name]) for line in chosen] for name in ("total_correlation", "mig"))
+    return results.correlation(tc, mig)
+
+
+def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+    """That MIG falls with the total correlation, for each method."""
+    rows = methods.alike(rows)
+    claims = []
+    for dataset in methods.present(rows):
+        for method in reversed(methods.OVER_BETA):
+            found = _correlation(rows, dataset, method)
+            text = f"MIG falls with TC: {methods.NAMES[method]}{methods.where(rows, dataset)}"
+            claims.append(methods.monotone(text, methods.recalled(rows, dataset, CLAIM), found, falls=True))
+    return claims
+
+
+def explain(rows: Sequence[Row]) -> str:
+    """What the correlation is of, and how far training went."""
+    return (
+        "ρ is Spearman's over all runs of a method, p of a permutation test. β moves both quantities, so a part of ρ "
+        f"is β's doing. {methods.effort(rows)}\n"
+    )

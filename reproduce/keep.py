@@ -1,0 +1,43 @@
+"""What of the runs is kept with the results: rows, the failures, and the arrays behind the pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from tcvae_tf import files, results
+from tcvae_tf.results import Row
+from tcvae_tf.runs import Run
+from tcvae_tf.sweep import PRESETS
+
+
+def rows(path: Path, found: Sequence[Row]) -> None:
+    """Writes rows where there are any."""
+    if found:
+        results.write_rows(path, found)
+
+
+def failure(run: Run, reason: str) -> dict:
+    """What records.csv holds of a run that failed."""
+    return results.failure(dataclasses.asdict(run), run.id, reason)
+
+
+def pictures(scripts: Sequence[ModuleType], root: Path, out: Path) -> None:
+    """Copies the arrays of the runs that `scripts` show, of every preset, and drops those that they no longer do."""
+    found = results.finished(results.read_rows(out / "records.csv"))
+    shown: set[str] = set()
+    for script in scripts:
+        for preset in PRESETS.values():
+            wanted = {run.id for run in script.runs(preset)}
+            shown |= set(script.chosen([line for line in found if line["id"] in wanted]))
+    for run in shown:
+        source = root / run / "pictures.npz"
+        if source.exists():
+            with files.replacing(out / "arrays" / f"{run}.npz") as temporary:
+                shutil.copyfile(source, temporary)
+    for path in (out / "arrays").glob("*.npz"):
+        if path.stem not in shown:
+            path.unlink()

@@ -1,0 +1,112 @@
+"""Measures of disentanglement side by side: β-VAE score, FactorVAE score and MIG, on the models of figures 2 and 3.
+
+Which of them tells the methods apart, and whether they put models in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reproduce import fig2_beta_sweep, fig3_mig_distribution, methods
+from tcvae_tf import plots, results
+from tcvae_tf.results import Claim, Row
+from tcvae_tf.runs import Run
+from tcvae_tf.sweep import Preset
+
+TITLE = "Measures side by side"
+
+MEASURES = {
+    "beta_vae_score": "β-VAE score",
+    "factor_vae_score": "FactorVAE score",
+    "mig": "MIG (exact)",
+    "mig_histogram": "MIG (histogram)",
+}
+#: The methods that are trained here.
+_TRAINED = tuple(method for method in methods.NAMES if method != "infogan")
+
+
+def runs(preset: Preset) -> list[Run]:
+    """The runs of figures 2 and 3."""
+    return list(dict.fromkeys([*fig3_mig_distribution.runs(preset), *fig2_beta_sweep.runs(preset)]))
+
+
+def _samples(rows: Sequence[Row], dataset: str, measure: str) -> dict[str, np.ndarray]:
+    """One measure of each method as the paper tuned it."""
+    return {m: results.values(methods.tuned(rows, dataset, m), measure) for m in _TRAINED}
+
+
+def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+    """A panel for each measure and data set, a column for each method at the weights of figure 3."""
+    rows = methods.alike(rows)
+    panels = {}
+    for dataset in methods.present(rows):
+        for measure, name in MEASURES.items():
+            samples = _samples(rows, dataset, measure)
+            panels[f"{name}\n{methods.TITLES[dataset]}"] = {methods.NAMES[m]: sample for m, sample in samples.items()}
+    stand_in = [methods.title(rows, dataset) for dataset in methods.present(rows) if dataset != "dsprites"]
+    shown = "; ".join([caption, "methods at the weights of figure 3", *stand_in])
+    return plots.boxes(panels, caption=shown, columns=len(MEASURES))
+
+
+def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
+    """How far each measure separates the methods, and how the measures correlate over all models."""
+    rows = methods.alike(rows)
+    parts = []
+    for dataset in methods.present(rows):
+        parts.append(f"{methods.title(rows, dataset)}, methods at the weights of figure 3:\n\n{_table(rows, dataset)}")
+        chosen = [line for line in rows if line["run.dataset"] == dataset]
+        parts.append(f"Rank correlation over all {len(chosen)} models, of any weight:\n\n{_correlations(chosen)}")
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Row], dataset: str) -> str:
+    lines = []
+    for measure, name in MEASURES.items():
+        samples = _samples(rows, dataset, measure)
+        cells = [str(results.median(sample)) for sample in samples.values()]
+        ahead = results.compare_within(methods.same_beta(rows, dataset, measure))
+        lines.append([name, *cells, results.separation(list(samples.values())), ahead])
+    header = ["measure", *(methods.NAMES[method] for method in _TRAINED)]
+    return results.table([*header, "variance of ranks between methods", "β-TCVAE above β-VAE at the same β"], lines)
+
+
+def _correlations(rows: Sequence[Row]) -> str:
+    names = list(MEASURES)
+    lines = [
+        [MEASURES[one], *("" if names.index(other) <= place else _correlation(rows, one, other) for other in names)]
+        for place, one in enumerate(names)
+    ]
+    return results.table(["", *MEASURES.values()], lines)
+
+
+def _correlation(rows: Sequence[Row], one: str, other: str) -> results.Correlation:
+    both = [line for line in rows if line.get(one) and line.get(other)]
+    return results.correlation([float(line[one]) for line in both], [float(line[other]) for line in both])
+
+
+def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+    """That the measures agree on the order of the models."""
+    rows = methods.alike(rows)
+    claims = []
+    for dataset in methods.present(rows):
+        for measure, name in MEASURES.items():
+            if measure != "mig":
+                found = _correlation([line for line in rows if line["run.dataset"] == dataset], "mig", measure)
+                text = f"models with a higher MIG have a higher {name}{methods.where(rows, dataset)}"
+                claims.append(methods.monotone(text, "not a claim of the paper", found))
+    return claims
+
+
+def explain(rows: Sequence[Row]) -> str:
+    """Which measure tells the methods apart."""
+    rows = methods.alike(rows)
+    told = []
+    for dataset in methods.present(rows):
+        found = {name: results.separation(list(_samples(rows, dataset, m).values())) for m, name in MEASURES.items()}
+        ranked = sorted((n for n in found if found[n].share is not None), key=lambda n: -(found[n].share or 0))
+        if ranked:
+            listed = "; ".join(f"{name} {found[name]}" for name in ranked)
+            told.append(f"On {methods.TITLES[dataset]} methods are told apart best by {ranked[0]} ({listed}).")
+    return " ".join([*told, "Shares are of the variance of ranks, p of a permutation test: 1 is a clean split."]) + "\n"

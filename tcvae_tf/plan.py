@@ -1,0 +1,248 @@
+"""What a sweep will take, before it is started: FLOP, hours on this machine, disk. `--plan` of reproduce shows it.
+
+Step times are measured: processes as many as the sweep would have train every distinct setting for a few steps on
+random images, at the same time, since they slow each other down. The process that measures is this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tcvae_tf import datasets, executors, files, provenance, runs
+from tcvae_tf.factors import FactorGrid
+from tcvae_tf.settings import Run
+
+#: Images of both data sets, which trials stand in for.
+_SHAPE = (64, 64, 1)
+#: Seconds of steps in a trial, and of measures that do not grow with the images.
+_TRIAL, _FIXED = 4.0, 6.0
+#: Images that a trial measures.
+_TRIAL_IMAGES = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Runs that cost the same.
+
+    Attributes:
+      what: data set, method and network, in words.
+      count, done: runs, and those that have a record.
+      steps, epochs: of each.
+      flop: of the matrix products of one run.
+      seconds: of one run on this machine; NaN where it was not measured.
+      disk: bytes that one run leaves.
+    """
+
+    what: str
+    count: int
+    done: int
+    steps: int
+    epochs: float
+    flop: float
+    seconds: float
+    disk: float
+
+
+def plan(runs_: Sequence[Run], root: Path, places: int, threads: int = 1, measure: bool = True) -> list[Line]:
+    """Groups runs and says what each group takes; measures for a minute or two what was not measured before."""
+    runs_ = list(dict.fromkeys(runs_))
+    todo = [run for run in runs_ if runs.read_record(run, root) is None]
+    times = _measured(todo, root, places, threads) if measure else {}
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs_:
+        groups.setdefault((_what(run), steps(run)), []).append(run)
+    return [_line(what, group, set(todo), times) for (what, _), group in groups.items()]
+
+
+def _line(what: str, group: Sequence[Run], todo: set[Run], times: dict[str, dict]) -> Line:
+    run, count = group[0], steps(group[0])
+    per_epoch = _images(run) // run.images_per_step
+    done = sum(other not in todo for other in group)
+    seconds = _seconds(run, times[_key(run)]) if _key(run) in times else math.nan
+    return Line(what, len(group), done, count, count / per_epoch, count * step_flop(run), seconds, _disk(run))
+
+
+def _what(run: Run) -> str:
+    part = run.dataset + (f" thin {run.thin}" if run.thin > 1 else "") + (" pose" if run.fix else "")
+    return f"{part}, {run.method}, {run.network} {run.width}, batch {run.batch_size}"
+
+
+def steps(run: Run) -> int:
+    """Training steps of a run, from the sizes of its grid alone."""
+    return run.step_count(_images(run) // run.images_per_step)
+
+
+def _images(run: Run) -> int:
+    """N of a run."""
+    grid, _ = _grid(run.dataset).thin(run.thin)
+    return len(grid.select({name: [value] for name, value in run.fixed.items()})[0])
+
+
+@functools.cache
+def _grid(dataset: str) -> FactorGrid:
+    known = {"dsprites": datasets.dsprites.GRID, "faces3d": datasets.faces3d.GRID}
+    return known[dataset] if dataset in known else datasets.load(dataset).grid
+
+
+def weights(run: Run) -> float:
+    """Numbers in the kernels of a run's networks, for images of 64 × 64."""
+    pixels, width, latents = math.prod(_SHAPE), run.width, run.latent_dim
+    if run.network == "mlp":
+        return 2 * pixels * width + 3 * width**2 + 3 * latents * width
+    return sum(inputs * outputs * area for inputs, outputs, area, _ in _convolutions(run)) * 2
+
+
+def _convolutions(run: Run) -> list[tuple[int, int, int, int]]:
+    """Inputs, outputs, kernel area and places of each layer of the encoder; the decoder mirrors it."""
+    first = run.width / {"conv": 512, "conv_plain": 128}[run.network]
+    channels = [1, *(max(1, round(first * count)) for count in (32, 32, 64, 64))]
+    layers = [(channels[k], channels[k + 1], 16, (32 >> k) ** 2) for k in range(4)]
+    return [*layers, (channels[-1], run.width, 16, 1), (run.width, 2 * run.latent_dim, 1, 1)]
+
+
+def step_flop(run: Run) -> float:
+    """FLOP of the matrix products of a training step: forward, and backward but for the input's gradient."""
+    if run.network == "mlp":
+        first, both = math.prod(_SHAPE) * run.width, weights(run)
+    else:
+        layers = [inputs * outputs * area * places for inputs, outputs, area, places in _convolutions(run)]
+        first, both = layers[0], 2 * sum(layers)
+    flop = run.batch_size * (6 * both - 2 * first)
+    if run.method == "factor_vae":
+        width = run.discriminator_width
+        judge = 5 * width**2 + width * (run.latent_dim + 2)
+        # Two batches pass the discriminator for its own step, the first one once more for the VAE's.
+        flop += run.batch_size * 2 * (2 * 3 * judge + 2 * judge)
+        flop += run.batch_size * both if run.discriminator_batches == 2 else 0
+    return float(flop)
+
+
+def _disk(run: Run) -> float:
+    """Bytes of a checkpoint with Adam's moments, of the codes and of the rest."""
+    return 3 * 4 * weights(run) + 4 * _images(run) * (2 * run.latent_dim + 1) + 2e5
+
+
+def _seconds(run: Run, times: dict[str, float]) -> float:
+    """Of a whole run: start and compilation, steps, encoding, measures."""
+    return times["start"] + steps(run) * times["step"] + times["image"] * _images(run) + _FIXED
+
+
+def _key(run: Run) -> str:
+    """What a step's time depends on. A VAE is taken to cost what β-TCVAE does: a little less in truth."""
+    parts = [run.network, run.width, run.batch_size, run.latent_dim, run.prior == "flow", run.posterior]
+    parts += [run.discriminator_width, run.discriminator_batches] if run.method == "factor_vae" else []
+    return json.dumps([run.dataset == "dsprites", *parts])
+
+
+def _measured(todo: Sequence[Run], root: Path, places: int, threads: int) -> dict[str, dict]:
+    """Times by setting, from the last plan made here where it has them."""
+    path = root / "plan.json"
+    machine = f"{provenance.processor()}, {places} processes of {threads} threads"
+    try:
+        kept = files.read_json(path)
+    except (OSError, ValueError):
+        kept = {}
+    known: dict[str, dict] = kept.get(machine, {}) if isinstance(kept, dict) else {}
+    missing = {_key(run): run for run in todo if _key(run) not in known}
+    # The dearer method of those that share a key.
+    missing |= {_key(run): run for run in todo if _key(run) in missing and run.method == "beta_tcvae"}
+    if missing:
+        from rich.progress import Progress
+
+        tasks = json.dumps([dataclasses.asdict(run) for run in missing.values()])
+        with Progress(transient=True) as bar:
+            task = bar.add_task("measuring steps", total=len(missing))
+            found = _trials(tasks, list(missing), places, threads, lambda: bar.advance(task))
+        known = {**known, **found}
+        files.write_json(path, {machine: known})
+    return known
+
+
+def _trials(tasks: str, keys: Sequence[str], places: int, threads: int, advance: Any) -> dict[str, dict]:
+    """Every trial in as many processes at a time as the sweep would have; the slowest counts."""
+    environment = {**os.environ, **executors.environment(threads)}
+    command = [sys.executable, "-m", "tcvae_tf.plan"]
+    options: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    workers: list[Any] = [subprocess.Popen(command, env=environment, text=True, **options) for _ in range(places)]
+    try:
+        for worker in workers:
+            worker.stdin.write(tasks)
+            worker.stdin.close()
+        found: dict[str, dict] = {}
+        ended = '{"error": "it ended without a word; is there memory enough?"}'
+        for key in keys:
+            answers = [json.loads(worker.stdout.readline() or ended) for worker in workers]
+            if failed := [answer["error"] for answer in answers if "error" in answer]:
+                raise RuntimeError(f"a trial for the plan failed: {failed[0]}")
+            found[key] = {name: max(answer[name] for answer in answers) for name in answers[0]}
+            advance()
+        return found
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def trial(run: Run) -> dict[str, float]:
+    """Seconds of start and compilation, of a step, and of encoding and measuring an image."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tcvae_tf import codes, metrics
+
+    began = time.perf_counter()
+    rng = np.random.default_rng(0)
+    packed = run.dataset == "dsprites"
+    shape = (run.images_per_step, *((512,) if packed else _SHAPE))
+    batch = tf.constant(rng.integers(256, size=shape, dtype=np.uint8))
+    grid = FactorGrid(("n", "m"), (_TRIAL_IMAGES // 10, 10))
+    stand_in = np.broadcast_to(np.uint8(0), (_TRIAL_IMAGES, *_SHAPE))
+    model = runs.model(run, datasets.Dataset(stand_in, grid, _SHAPE))
+    model.train_on_batch(batch)
+    start = time.perf_counter() - began
+    taken = _repeated(lambda: model.train_on_batch(batch))
+    vae = getattr(model, "vae", model)
+    one = batch[: run.batch_size]
+    vae.encode_batch(one, vae.noise_seed(2, tf.constant(0)))
+    encoding = _repeated(lambda: vae.encode_batch(one, vae.noise_seed(2, tf.constant(0)))[0].numpy())
+    loc = rng.normal(size=(_TRIAL_IMAGES, run.latent_dim)).astype("f4")
+    drawn = codes.Codes(loc=loc, scale=np.full_like(loc, 0.1), grid=grid)
+    began = time.perf_counter()
+    metrics.elbo_decomposition(drawn, verbose=0)
+    measuring = time.perf_counter() - began
+    return {"start": start + 8.0, "step": taken, "image": encoding / run.batch_size + measuring / _TRIAL_IMAGES}
+
+
+def _repeated(act: Any) -> float:
+    """The mean of several seconds' worth."""
+    began, count = time.perf_counter(), 0
+    while count < 2 or time.perf_counter() - began < _TRIAL:
+        act()
+        count += 1
+    return (time.perf_counter() - began) / count
+
+
+def main() -> None:
+    """Answers each run of the list on standard input with the times of its trial, a line each."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for fields in json.load(sys.stdin):
+        try:
+            answer: dict[str, Any] = dict(trial(Run(**fields)))
+        except Exception as error:
+            answer = {"error": executors.one_line(error)}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

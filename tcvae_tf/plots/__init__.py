@@ -1,0 +1,27 @@
+"""Rows or arrays → matplotlib figures. Trains nothing and imports no TensorFlow."""
+
+from tcvae_tf.plots.curves import Cloud, Sample, against_beta, against_tc, learning_curves, responses
+from tcvae_tf.plots.distributions import boxes, joints, mig_distribution
+from tcvae_tf.plots.pictures import Traversal, contact_sheet, traversals
+from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
+from tcvae_tf.plots.style import COLOURS, save
+
+__all__ = [
+    "COLOURS",
+    "Cloud",
+    "Relation",
+    "Sample",
+    "Traversal",
+    "against_beta",
+    "against_tc",
+    "boxes",
+    "contact_sheet",
+    "information",
+    "joints",
+    "latent_vs_factor",
+    "learning_curves",
+    "mig_distribution",
+    "responses",
+    "save",
+    "traversals",
+]

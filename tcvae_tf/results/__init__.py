@@ -1,0 +1,44 @@
+"""Records → rows → medians, intervals and rank tests → CSV and Markdown. Reads what runs wrote; trains and draws
+nothing."""
+
+from tcvae_tf.results.claims import LEVEL, Claim
+from tcvae_tf.results.rows import Row, failed, failure, finished, merge, read_rows, row, table, values, write_rows
+from tcvae_tf.results.statistics import (
+    Comparison,
+    Correlation,
+    Estimate,
+    Separation,
+    compare,
+    compare_within,
+    correlation,
+    mean,
+    median,
+    p_text,
+    separation,
+)
+
+__all__ = [
+    "LEVEL",
+    "Claim",
+    "Comparison",
+    "Correlation",
+    "Estimate",
+    "Row",
+    "Separation",
+    "compare",
+    "compare_within",
+    "correlation",
+    "failed",
+    "failure",
+    "finished",
+    "mean",
+    "median",
+    "merge",
+    "p_text",
+    "read_rows",
+    "row",
+    "separation",
+    "table",
+    "values",
+    "write_rows",
+]

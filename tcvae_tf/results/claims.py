@@ -1,0 +1,67 @@
+"""Sentences of the paper against our numbers, with verdicts that say how sure they are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tcvae_tf.results.statistics import Values, compare, median, p_text
+
+#: A finding is called certain where chance gives it less often.
+LEVEL = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One sentence of the paper against our numbers.
+
+    Attributes:
+      text: the sentence.
+      paper: what the paper has, with the mark of its source.
+      ours: what we have, with intervals and numbers of seeds.
+      holds: None where there are no numbers for it, or too few.
+      p: how often chance gives what was found, whichever way it is; None where nothing was tested.
+      doubt: why the verdict is not certain, where p does not say it.
+    """
+
+    text: str
+    paper: str
+    ours: str
+    holds: bool | None
+    p: float | None = None
+    doubt: str = ""
+
+    @classmethod
+    def greater(cls, text: str, paper: str, a: Values, b: Values, *, digits: int = 3) -> Claim:
+        """That the median of a is above that of b."""
+        found, ours, theirs = compare(a, b), median(a), median(b)
+        holds = ours.value > theirs.value if len(a) and len(b) else None
+        said = f"{ours.text(digits)} against {theirs.text(digits)}" + (f"; {found}" if holds is not None else "")
+        return cls(text, paper, said, holds, found.p if holds else found.p_less)
+
+    @classmethod
+    def within(cls, text: str, paper: str, sample: Values, published: float, tolerance: float) -> Claim:
+        """That the median is within a tolerance of a published one; a doubt where its interval says otherwise too."""
+        ours = median(sample)
+        if not ours.n:
+            return cls(text, paper, str(ours), None)
+        inside = [abs(end - published) <= tolerance for end in (ours.value, ours.low, ours.high)]
+        crosses = ours.low <= published + tolerance and ours.high >= published - tolerance
+        doubt = {True: "the interval reaches beyond", False: "the interval reaches into it"}[inside[0]]
+        if ours.n == 1:
+            doubt = "one seed has no interval"
+        elif all(inside) or not (inside[0] or crosses):
+            doubt = ""
+        return cls(text, paper, str(ours), inside[0], doubt=doubt)
+
+    @property
+    def certain(self) -> bool | None:
+        return None if self.p is None else self.p < LEVEL
+
+    @property
+    def verdict(self) -> str:
+        doubt = self.doubt or (p_text(self.p) if self.certain is False else "")
+        if self.holds is None:
+            return f"not decided: {doubt}" if doubt else "not run"
+        if self.holds:
+            return f"yes, but {doubt}" if doubt else "yes"
+        return "🔴 **NO: failed**" + (f" (undecided: {doubt})" if doubt else "")

@@ -1,0 +1,203 @@
+"""What samples over seeds say: medians and means with intervals, and exact rank tests. NumPy alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Values = Sequence[float] | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A median or mean with its 90% bootstrap interval, NaN for a single seed, and the number of seeds."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def text(self, digits: int = 3) -> str:
+        """The value with its interval, with so many digits behind the point."""
+        if self.n == 0:
+            return "not run"
+        if self.n == 1:
+            return f"{self.value:.{digits}f} (one seed, no interval)"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}] (n = {self.n})"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def median(sample: Values, resamples: int = 10_000, seed: int = 0) -> Estimate:
+    """The median of a sample and its 90% percentile-bootstrap interval."""
+    return _estimate(np.median, sample, resamples, seed)
+
+
+def mean(sample: Values, resamples: int = 10_000, seed: int = 0) -> Estimate:
+    """The mean of a sample and its 90% percentile-bootstrap interval."""
+    return _estimate(np.mean, sample, resamples, seed)
+
+
+def _estimate(statistic: Callable[..., np.ndarray], sample: Values, resamples: int, seed: int) -> Estimate:
+    sample = np.sort(np.asarray(sample, np.float64))  # so that the order of seeds changes no interval
+    n = len(sample)
+    if n == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    if n == 1:
+        return Estimate(float(sample[0]), np.nan, np.nan, 1)
+    draws = np.random.Generator(np.random.Philox(seed)).integers(n, size=(resamples, n))
+    low, high = np.quantile(statistic(sample[draws], axis=1), [0.05, 0.95])
+    return Estimate(float(statistic(sample)), float(low), float(high), n)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """How often one sample is above another; all None where one of them is empty.
+
+    Attributes:
+      effect: Cliff's δ = P(a > b) − P(a < b).
+      p: of the exact one-sided Mann–Whitney rank test that a is above b.
+      p_less: of the same test that a is below b.
+      na, nb: sizes of the samples.
+    """
+
+    effect: float | None
+    p: float | None
+    p_less: float | None
+    na: int
+    nb: int
+
+    @property
+    def two_sided(self) -> float | None:
+        return None if self.p is None or self.p_less is None else min(1.0, 2 * min(self.p, self.p_less))
+
+    def __str__(self) -> str:
+        return "not compared" if self.effect is None else f"δ = {self.effect:+.2f}, {p_text(self.p)}"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value in words of fixed length."""
+    if p is None:
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def compare(a: Values, b: Values) -> Comparison:
+    """Whether a is above b: by ranks, exactly, with ties too."""
+    return compare_within([(a, b)])
+
+
+def compare_within(pairs: Sequence[tuple[Values, Values]]) -> Comparison:
+    """Whether a is above b in pairs of samples, such as one for each β; values of different pairs are not compared.
+
+    The statistic is 2U = Σ (sign(a − b) + 1) over all comparisons made; under the null hypothesis every split of a
+    pair's values in two is as likely, and pairs are independent.
+    """
+    sizes = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
+    signs, count, null = 0.0, 0, np.ones(1)
+    for a, b in ((np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs):
+        signs += np.sign(a[:, None] - b).sum()
+        count += len(a) * len(b)
+        null = np.convolve(null, _null(np.concatenate([a, b]), len(a)))
+    if not count:
+        return Comparison(None, None, None, *sizes)
+    at = round(signs) + count
+    above, below = (min(1.0, float(part.sum())) for part in (null[at:], null[: at + 1]))
+    return Comparison(float(signs) / count, above, below, *sizes)
+
+
+def _null(pooled: np.ndarray, na: int) -> np.ndarray:
+    """Probabilities of 2U = 0, 1, … 2·na·nb when `na` of the pooled values are drawn at random: counts the subsets of
+    each size by their sum of doubled ranks, one value after the other."""
+    n = len(pooled)
+    doubled = (_ranks(pooled) + n + 1).astype(int)
+    subsets = np.zeros((na + 1, doubled.sum() + 1))
+    subsets[0, 0] = 1
+    for rank in doubled:
+        subsets[1:, rank:] += subsets[:-1, :-rank]
+    least = na * (na + 1)
+    counts = subsets[na, least : least + 2 * na * (n - na) + 1]
+    return counts / counts.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation ρ; all None where one of the quantities does not vary.
+
+    Attributes:
+      rho: −1 … 1.
+      p: of the one-sided permutation test that it is above 0.
+      p_less: of the same test that it is below 0.
+      n: pairs of values.
+    """
+
+    rho: float | None
+    p: float | None
+    p_less: float | None
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.rho:+.2f} (n = {self.n})" if self.rho is not None else f"none (n = {self.n})"
+
+
+def correlation(x: Values, y: Values, resamples: int = 10_000, seed: int = 0) -> Correlation:
+    """How far y rises with x, by ranks."""
+    order = np.lexsort((np.asarray(y), np.asarray(x)))
+    left, right = (_ranks(np.asarray(values, np.float64)[order]) for values in (x, y))
+    norm = math.sqrt((left @ left) * (right @ right))
+    if not norm:
+        return Correlation(None, None, None, len(left))
+    rho = float(left @ right) / norm
+    null = _shuffles(right, resamples, seed) @ left / norm
+    return Correlation(rho, _share(null >= rho - 1e-12), _share(null <= rho + 1e-12), len(left))
+
+
+@dataclasses.dataclass(frozen=True)
+class Separation:
+    """How far groups lie apart.
+
+    Attributes:
+      share: of the variance of ranks, that between groups: 0 … 1; None where there is no variance.
+      p: of the permutation test that it is more than chance gives (Kruskal and Wallis' test).
+    """
+
+    share: float | None
+    p: float | None
+
+    def __str__(self) -> str:
+        return "not compared" if self.share is None else f"{self.share:.2f}, {p_text(self.p)}"
+
+
+def separation(groups: Sequence[Values], resamples: int = 10_000, seed: int = 0) -> Separation:
+    """How far groups of values lie apart, by ranks. Even at random the share is (groups − 1) / (values − 1)."""
+    filled = [np.sort(np.asarray(group, np.float64)) for group in groups if len(group)]
+    ranks = _ranks(np.concatenate(filled)) if filled else np.zeros(0)
+    if len(filled) < 2 or not ranks.any():
+        return Separation(None, None)
+    sizes = [len(group) for group in filled]
+    member = np.repeat(np.eye(len(filled)) / np.sqrt(sizes), sizes, axis=0)
+    share = float(((ranks @ member) ** 2).sum() / (ranks @ ranks))
+    null = ((_shuffles(ranks, resamples, seed) @ member) ** 2).sum(axis=1) / (ranks @ ranks)
+    return Separation(share, _share(null >= share - 1e-12))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Twice the ranks, ties in the middle of theirs, minus the mean: how many values are below less how many above."""
+    return np.sign(values[:, None] - values).sum(axis=1)
+
+
+def _shuffles(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """The values in every order where there are no more than `resamples`, else in random orders and in their own."""
+    if math.factorial(min(len(values), 20)) <= resamples:
+        return np.array(list(itertools.permutations(values)))
+    rng = np.random.Generator(np.random.Philox(seed))
+    return np.concatenate([values[None], rng.permuted(np.tile(values, (resamples, 1)), axis=1)])
+
+
+def _share(found: np.ndarray) -> float:
+    return float(np.mean(found))

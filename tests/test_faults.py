@@ -1,0 +1,230 @@
+"""What a killed, interrupted, doubled or failing run leaves behind: never a wrong record, and no lost work."""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from interrupted import SMALL, cut, in_step, same_result, stop, weights
+
+import tcvae_tf as tc
+from tcvae_tf import callbacks, provenance, runs
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A run that nothing disturbed."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    return root, tc.execute(SMALL, root, verbose=0)
+
+
+def start(root, run):
+    words = [f"--{name}={value}" for name, value in dataclasses.asdict(run).items()]
+    command = [sys.executable, "-m", "tcvae_tf.cli", "train", f"--root={root}", "--quiet", *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.01)
+
+
+def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(done, tmp_path):
+    root, record = done
+    process = start(tmp_path, SMALL)
+    wait_for(tmp_path / SMALL.id / "checkpoint" / "latest.keras", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    import keras
+
+    reached = int(keras.models.load_model(tmp_path / SMALL.id / "checkpoint" / "latest.keras").step)
+    assert 0 < reached < record["steps"]
+    assert not (tmp_path / SMALL.id / "record.json").exists()
+    again = start(tmp_path, SMALL)  # a process that knows nothing of the first
+    assert again.wait(timeout=200) == 0, again.stderr.read()
+    resumed = json.loads((tmp_path / SMALL.id / "record.json").read_text())
+    assert same_result(resumed, record)
+    for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
+        assert np.array_equal(a, b)
+    epochs = [line.split(",")[0] for line in (tmp_path / SMALL.id / "history.csv").read_text().splitlines()]
+    assert list(dict.fromkeys(epochs)) == ["epoch", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("moment", ["before the checkpoint", "within an epoch", "in the codes", "in the record"])
+def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_path, monkeypatch, moment):
+    from tcvae_tf import callbacks, codes, files
+
+    _, record = done
+
+    with monkeypatch.context() as patch:
+        if moment == "before the checkpoint":  # history is written ahead of the checkpoint
+            patch.setattr(callbacks.Checkpoint, "on_epoch_end", _second_time(callbacks.Checkpoint.on_epoch_end, patch))
+        elif moment == "within an epoch":  # the last checkpoint is two steps old
+            patch.setattr(callbacks.Progress, "on_train_batch_end", in_step(20, stop))
+            patch.setattr(callbacks.Checkpoint, "on_train_batch_end", in_step(18, callbacks.Checkpoint._save))
+        elif moment == "in the codes":
+            patch.setattr(codes.Codes, "save", stop)
+        else:
+            write = files.write_json
+            patch.setattr(files, "write_json", lambda path, v: stop() if path.name == "record.json" else write(path, v))
+        with pytest.raises(KeyboardInterrupt):
+            tc.execute(SMALL, tmp_path, verbose=0)
+    assert not (tmp_path / SMALL.id / "record.json").exists()
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+
+
+def _second_time(on_epoch_end, patch):
+    """on_epoch_end that stops in the second epoch after writing history and before writing the checkpoint."""
+
+    def stop(path):
+        raise KeyboardInterrupt
+
+    def wrapped(self, epoch, logs=None):
+        if epoch == 1:
+            patch.setattr(self.model, "save", stop)
+        on_epoch_end(self, epoch, logs)
+
+    return wrapped
+
+
+def test_a_second_process_waits_for_the_first(done, tmp_path):
+    _, record = done
+    first = start(tmp_path, SMALL)
+    wait_for(tmp_path / SMALL.id / "run.json", first)
+    second = start(tmp_path, SMALL)
+    _, words = second.communicate(timeout=200)
+    first.wait()
+    assert first.returncode == second.returncode == 0
+    assert "being worked on by another process; waiting" in words
+    assert same_result(json.loads((tmp_path / SMALL.id / "record.json").read_text()), record)
+
+
+def test_a_failing_run_leaves_its_error_and_no_record(tmp_path):
+    run = dataclasses.replace(SMALL, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="step"):
+        tc.execute(run, tmp_path, verbose=0)
+    assert "FloatingPointError" in (tmp_path / run.id / "error.txt").read_text()
+    assert not (tmp_path / run.id / "record.json").exists()
+
+
+def test_half_a_record_is_no_record(done, tmp_path, caplog):
+    root, _ = done
+    home = tmp_path / SMALL.id
+    home.mkdir()
+    text = (root / SMALL.id / "record.json").read_text()
+    (home / "record.json").write_text(text[: len(text) // 2])
+    assert runs.read_record(SMALL, tmp_path) is None
+    assert "cannot be read" in caplog.text
+
+
+def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, tmp_path, monkeypatch, caplog):
+    from tcvae_tf import codes
+
+    _, record = done
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "__version__", "0.0.0")
+        patch.setattr(codes.Codes, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tc.execute(SMALL, tmp_path, verbose=0)
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert "begun with other data, versions or device; starting over" in caplog.text
+
+
+def damage(path):
+    """Changes a byte in the middle of a file, as a bad disk would."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(done, tmp_path, monkeypatch, caplog):
+    root, record = done
+    latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
+    damage(latest)
+    restored = runs._restored(callbacks.previous(latest))
+    assert int(restored.step.value) == 17
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert "latest.keras cannot be read" in caplog.text
+    for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_with_both_checkpoints_damaged_a_run_starts_over(done, tmp_path, monkeypatch, caplog):
+    _, record = done
+    latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
+    latest.write_bytes(latest.read_bytes()[:1000])
+    callbacks.previous(latest).write_bytes(b"")
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert caplog.text.count("cannot be read") == 2
+
+
+def test_a_machine_that_dies_between_two_checkpoints_leaves_one(done, tmp_path, monkeypatch):
+    """The latest was set aside, the new one is not in its place yet."""
+    _, record = done
+    latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
+    latest.unlink()
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+
+
+def test_damaged_codes_are_made_again_from_the_checkpoint(done, tmp_path, monkeypatch, caplog):
+    root, record = done
+    shutil.copytree(root / SMALL.id, tmp_path / SMALL.id)
+    (tmp_path / SMALL.id / "record.json").unlink()
+    damage(tmp_path / SMALL.id / "codes.npz")
+    monkeypatch.setattr(tc.VAE, "fit", None)  # it is not trained again
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert "codes.npz cannot be read" in caplog.text
+
+
+@contextlib.contextmanager
+def full_disk(limit):
+    """No file may grow beyond so many bytes: the system refuses to write on, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_fails_the_run_and_spoils_nothing(done, tmp_path, monkeypatch):
+    _, record = done
+    home = cut(SMALL, tmp_path, monkeypatch)
+    kept = (home / runs.CHECKPOINT).read_bytes()
+    with full_disk(20_000), pytest.raises(Exception, match=r"File too large|(E|e)rrno (= )?27"):
+        tc.execute(SMALL, tmp_path, verbose=0)
+    assert (home / runs.CHECKPOINT).read_bytes() == kept
+    assert not list(home.rglob("*.partial*"))
+    assert "too large" in (home / "error.txt").read_text()
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert not (home / "error.txt").exists()
+
+
+def test_a_disk_too_full_for_the_error_still_reports_it(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs, "_train_and_measure", full)
+    monkeypatch.setattr(runs.files, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        tc.execute(SMALL, tmp_path, verbose=0)
+
+
+def test_a_disk_too_full_for_the_images_is_an_error_and_no_crash(tmp_path, monkeypatch):
+    from tcvae_tf.datasets import cache
+
+    monkeypatch.setenv("TCVAE_CACHE", str(tmp_path))
+    with full_disk(10_000), pytest.raises(OSError, match="File too large"):
+        cache.cached("large", (100, 1000), lambda write: write(0, np.zeros((100, 1000), np.uint8)))
+    assert not list(tmp_path.glob("*.npy*")) and not list(tmp_path.glob(".*partial*"))

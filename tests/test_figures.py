@@ -1,0 +1,153 @@
+"""The scripts of figures and tables: what they run, choose, claim and tell, on made-up records."""
+
+import made_up
+import numpy as np
+import pytest
+
+from reproduce import ablations, fig2_beta_sweep, fig3_mig_distribution, fig4_mig_vs_tc, methods, table_metrics
+from tcvae_tf import results
+from tcvae_tf.sweep import PRESETS
+
+SCRIPTS = [fig2_beta_sweep, fig3_mig_distribution, fig4_mig_vs_tc, table_metrics, ablations]
+QUICK, CPU = PRESETS["quick"], PRESETS["cpu"]
+
+
+def lines(figure):
+    return [line for axes in figure.axes for line in axes.lines]
+
+
+def claim(script, rows, start):
+    return next(claim for claim in script.check(rows, []) if claim.text.startswith(start))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_rows_no_claim_is_made(script):
+    assert {claim.verdict for claim in script.check([], [])} == {"not run"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_any_part_of_the_runs_can_be_drawn_and_told(script):
+    runs = script.runs(PRESETS["smoke"])
+    for part in (runs[:1], runs[1:2], runs[-1:], runs[: len(runs) // 2], runs):
+        rows = made_up.rows(part)
+        assert script.draw(rows, [], "a caption").axes
+        texts = [script.tabulate(rows, []), script.explain(rows), *(c.ours + c.verdict for c in script.check(rows, []))]
+        assert not any("nan" in text for text in texts)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_order_of_rows_changes_no_text(script):
+    rows = made_up.rows(script.runs(QUICK), spread=0.04)
+    for order in (rows[::-1], sorted(rows, key=lambda line: line["id"])):
+        assert script.tabulate(order, []) == script.tabulate(rows, [])
+        assert script.check(order, []) == script.check(rows, [])
+        assert script.explain(order) == script.explain(rows)
+
+
+def test_figures_share_their_runs():
+    two, three, four, table, ablated = ({run.id for run in script.runs(QUICK)} for script in SCRIPTS)
+    assert four == two
+    assert table == two | three
+    shared = [run for run in fig3_mig_distribution.runs(QUICK) if run.id in two]
+    assert {run.method for run in shared} == {"vae", "beta_vae", "beta_tcvae"}
+    assert len(ablated & three) == len(QUICK.fewer_seeds)
+
+
+def test_the_vae_is_trained_once_and_shown_as_both_methods_at_beta_1():
+    runs = fig2_beta_sweep.runs(QUICK)
+    assert len(runs) == len(set(runs)) == 2 * len(QUICK.seeds) * (1 + 2 * (len(QUICK.betas) - 1))
+    assert {run.beta for run in runs if run.method != "vae"} == set(QUICK.betas) - {1}
+    figure = fig2_beta_sweep.draw(made_up.rows(runs), [], "")
+    curves = [line for line in lines(figure) if line.get_linestyle() == "-" and len(line.get_xdata()) > 1]
+    assert [list(line.get_xdata()) for line in curves] == [list(QUICK.betas)] * 8
+    migs = [line.get_ydata() for line in curves[2:4]]
+    assert [values[0] for values in migs] == [made_up.MIGS["vae"]] * 2
+
+
+def test_the_trade_off_is_judged_within_each_beta():
+    rows = made_up.rows(fig2_beta_sweep.runs(CPU), spread=0.04)
+    for line in rows:  # β-VAE reconstructs less the more β weighs; the ELBO of the other falls half as much
+        slope = 1 if line["run.method"] == "beta_vae" else 0.5
+        line["elbo"] = str(-100 - slope * float(line["run.beta"]))
+    mig, elbo = (claim(fig2_beta_sweep, rows, f"{name} at the same β: ") for name in ("MIG", "ELBO"))
+    assert (mig.verdict, elbo.verdict) == ("yes", "yes")
+    assert mig.ours == "median higher at 4 of 4 β; δ = +1.00, p < 0.001; n = 20 and 20 runs"
+    worse = [{**line, "elbo": str(2 * float(line["elbo"]))} if "tcvae" in line["id"] else line for line in rows]
+    assert claim(fig2_beta_sweep, worse, "ELBO at the same β").verdict == "🔴 **NO: failed**"
+
+
+def test_where_mig_is_highest_is_compared_across_betas():
+    rows = made_up.rows(fig2_beta_sweep.runs(CPU))
+    best = {("beta_vae", 2.0): "0.3", ("beta_tcvae", 6.0): "0.45"}
+    for line in rows:
+        line["mig"] = best.get((line["run.method"], float(line["run.beta"])), line["mig"])
+    found = claim(fig2_beta_sweep, rows, "highest median MIG")
+    assert "(β = 6 against β = 2)" in found.text
+    assert found.ours.startswith("0.450 [0.450, 0.450] (n = 5) against 0.300")
+    assert found.verdict == "yes"
+
+
+def test_factor_vae_is_shown_with_its_best_weight_and_every_weight_is_listed():
+    rows = made_up.rows(fig3_mig_distribution.runs(CPU))
+    for line in methods.of(rows, "dsprites", "factor_vae", tc_weight=40.0):
+        line["mig"] = "0.3"
+    text = fig3_mig_distribution.tabulate(rows, [])
+    assert "| FactorVAE, γ = 10 |  | 0.200" in text
+    assert "| FactorVAE, γ = 40 (shown) | not known to us | 0.300" in text
+    assert "γ = 40 (shown)" in text.split("3D Faces")[0]
+    figure = fig3_mig_distribution.draw(rows, [], "preset cpu")
+    assert "FactorVAE\nγ = 40" in [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert figure.get_supxlabel() == "preset cpu; FactorVAE with the best median MIG of γ = 10, 40"
+    assert "with the best median MIG of γ = 10, 40" in fig3_mig_distribution.explain(rows)
+    assert claim(fig3_mig_distribution, rows, "median MIG: β-TCVAE > FactorVAE, ").ours.count("0.200") == 3
+
+
+def test_mig_against_tc_shows_means_and_judges_by_ranks():
+    rows = made_up.rows(fig4_mig_vs_tc.runs(CPU), spread=0.04)
+    found = claim(fig4_mig_vs_tc, rows, "MIG falls with TC: β-TCVAE")
+    assert (found.ours, found.verdict) == ("ρ = -1.00 (n = 25)", "yes")
+    rising = [{**line, "total_correlation": line["mig"]} for line in rows]
+    found = claim(fig4_mig_vs_tc, rising, "MIG falls with TC: β-TCVAE")
+    assert (found.ours, found.verdict) == ("ρ = +1.00 (n = 25)", "🔴 **NO: failed**")
+    mean = results.mean(results.values(methods.of(rows, "dsprites", "beta_vae", 4.0), "mig"))
+    assert "| β-VAE | 4 | " in fig4_mig_vs_tc.tabulate(rows, [])
+    assert str(mean) in fig4_mig_vs_tc.tabulate(rows, [])
+
+
+def test_the_measure_that_separates_the_methods_is_named():
+    rows = made_up.rows(table_metrics.runs(CPU), spread=0.02)
+    noise = np.random.default_rng(0)
+    for line in rows:
+        line["factor_vae_score"] = f"{noise.uniform():.3f}"
+    told = table_metrics.explain(rows)
+    assert "On dSprites methods are told apart best by MIG" in told
+    assert "β-VAE score" not in told  # the same for all: nothing to compare
+    found = claim(table_metrics, rows, "models with a higher MIG have a higher β-VAE score")
+    assert found.verdict == "not decided: nothing varies"
+    empty = [{**line, "beta_vae_score": ""} for line in rows]
+    assert claim(table_metrics, empty, "models with a higher MIG have a higher β-VAE score").verdict == "not run"
+    assert "| β-VAE score | not run | not run |" in table_metrics.tabulate(empty, [])
+
+
+def test_each_ablation_changes_one_thing_of_the_base():
+    (base, *others) = [run for run in ablations.runs(CPU) if run.seed == 0]
+    fields = ("alpha", "estimator", "prior", "batch_size")
+    changed = [[name for name in fields if getattr(run, name) != getattr(base, name)] for run in others]
+    assert changed == [["alpha"], ["estimator"], ["estimator"], ["prior"], *[["batch_size"]] * len(CPU.batch_sizes)]
+    assert {run.beta for run in others} == {6.0}
+    table = ablations.tabulate(made_up.rows(ablations.runs(CPU)), [])
+    labels = [line.split(" | ")[0].strip("| ") for line in table.splitlines()[4:]]
+    assert labels == ["base", "α = 0", "MSS", "MSS as released", "flow prior", "B = 256", "B = 1024", "B = 2048"]
+    assert table.startswith("Base: α = 1, β = 6, MWS, prior = normal, B = 512.")
+
+
+def test_no_significant_difference_needs_seeds_that_could_show_one():
+    runs = [run for run in ablations.runs(PRESETS["paper"]) if run.seed < 6]
+    few = made_up.rows([run for run in runs if run.seed < 2], spread=0.04)
+    (found,) = ablations.check(few, [])
+    assert found.verdict == "not decided: with n = 2 and 2, p cannot be below 0.33"
+    rows = made_up.rows(runs, spread=0.04)
+    assert ablations.check(rows, [])[0].verdict == "yes"
+    other = [{**line, "mig": "0.9"} if float(line["run.alpha"]) == 0 else line for line in rows]
+    assert ablations.check(other, [])[0].verdict == "🔴 **NO: failed**"
+    assert "α = 0: MIG +0.4" in ablations.explain(other)
