@@ -17,8 +17,8 @@ from tcvae_tf.datasets import Dataset
 class Checkpoint(keras.callbacks.Callback):
     """Keeps the whole model with its optimizer on disk, and a line of history for each epoch.
 
-    Saved after every epoch, and within one as often as keeps saving below a hundredth of the time, at least
-    `interval` seconds apart. The model counts its own steps, so the checkpoint alone says how far training came;
+    Saved at the end, after an epoch where that keeps saving below a tenth of the time, and within one where it
+    keeps it below a hundredth, at least `interval` seconds apart. The model counts its own steps, so the checkpoint alone says how far training came;
     history that a killed process wrote ahead of its checkpoint is cut back on resuming. The checkpoint before the
     latest is kept too, see `previous`.
 
@@ -36,7 +36,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.path, self.history, self.steps, self.interval = Path(path), Path(history), steps, interval
         self._rows: list[dict] = []
         self._epoch, self._first_step = 0, 0
-        self._began = self._next = 0.0
+        self._began = self._next = self._next_epoch = 0.0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         done = int(self.model.step.value)
@@ -54,15 +54,23 @@ class Checkpoint(keras.callbacks.Callback):
             self._save(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._save(logs or {})
+        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
+        if last or time.perf_counter() >= self._next_epoch:
+            self._save(logs or {})
+        else:
+            self._note(logs or {}, time.perf_counter())
+
+    def _note(self, logs: dict, now: float) -> None:
+        """Adds this epoch's line to the history, or renews it."""
+        means = {name: f"{float(value):.9g}" for name, value in logs.items()}
+        reached = {"epoch": self._epoch + 1, "first_step": self._first_step, "step": int(self.model.step.value)}
+        earlier = [row for row in self._rows if int(row["step"]) <= self._first_step]
+        self._rows = [*earlier, {**reached, "seconds": round(now - self._began, 3), **means}]
 
     def _save(self, logs: dict) -> None:
         """Writes history, then the checkpoint, each whole or not at all."""
         began = time.perf_counter()
-        means = {name: f"{float(value):.9g}" for name, value in logs.items()}
-        reached = {"epoch": self._epoch + 1, "first_step": self._first_step, "step": int(self.model.step.value)}
-        earlier = [row for row in self._rows if int(row["step"]) <= self._first_step]
-        self._rows = [*earlier, {**reached, "seconds": round(began - self._began, 3), **means}]
+        self._note(logs, began)
         text = io.StringIO()
         # Measures come once an epoch, so that a line within one has fewer columns.
         columns = dict.fromkeys(name for row in self._rows for name in row)
@@ -76,6 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
                 os.replace(self.path, previous(self.path))
         now = time.perf_counter()
         self._next = now + max(self.interval, 100 * (now - began))
+        self._next_epoch = now + 9 * (now - began)
 
 
 def previous(checkpoint: Path) -> Path:
