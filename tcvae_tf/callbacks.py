@@ -17,10 +17,10 @@ from tcvae_tf.datasets import Dataset
 class Checkpoint(keras.callbacks.Callback):
     """Keeps the whole model with its optimizer on disk, and a line of history for each epoch.
 
-    Saved at the end, after an epoch where that keeps saving below a tenth of the time, and within one where it
-    keeps it below a hundredth, at least `interval` seconds apart. The model counts its own steps, so the checkpoint alone says how far training came;
-    history that a killed process wrote ahead of its checkpoint is cut back on resuming. The checkpoint before the
-    latest is kept too, see `previous`.
+    Saved at the end, after an epoch where that keeps saving below a tenth of the time, and within one where it keeps it
+    below a hundredth, at least `interval` seconds apart. The model counts its own steps, so the checkpoint alone says
+    how far training came; history that a killed process wrote ahead of its checkpoint is cut back on resuming. The
+    checkpoint before the latest is kept too, see `previous`.
 
     Args:
       path: the checkpoint, a .keras file.
