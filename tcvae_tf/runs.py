@@ -30,9 +30,6 @@ MEASURES = 3
 #: Within a run's directory.
 CHECKPOINT = Path("checkpoint") / "latest.keras"
 
-#: Trainings of fewer steps are not compiled by XLA: that would take longer than it saves.
-SHORT = 100
-
 #: What reading a file says that was damaged.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -198,14 +195,13 @@ def model(run: Run, data: Any) -> Any:
     families = {"prior": run.prior, "posterior": run.posterior}
     vae = models.VAE(encoder, decoder, objective, dataset_size=len(data), seed=run.seed, **families)
     adam = keras.optimizers.Adam(run.learning_rate, epsilon=run.adam_epsilon)
-    jit = "auto" if run.step_count(data.steps_per_epoch(run.images_per_step)) >= SHORT else False
     if run.method != "factor_vae":
-        vae.compile(adam, jit_compile=jit)
+        vae.compile(adam)
         return vae
     discriminator = networks.discriminator(run.latent_dim, run.discriminator_width, seed=run.seed)
     both = factor_vae.FactorVAE(vae, discriminator, run.tc_weight, run.discriminator_batches)
     judging = keras.optimizers.Adam(run.discriminator_learning_rate, beta_1=0.5, beta_2=0.9)
-    both.compile(adam, judging, jit_compile=jit)
+    both.compile(adam, judging)
     return both
 
 
