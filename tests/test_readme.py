@@ -78,7 +78,7 @@ def test_linked_files_exist():
 def test_the_presets_are_those_of_the_program():
     assert re.findall(r"^\| `(\w+)` \|", TEXT, flags=re.MULTILINE) == list(PRESETS)
     quick = PRESETS["quick"]
-    assert (quick.settings["epochs"], quick.settings["thin"], len(quick.seeds)) == (4, 2, 2)
+    assert (quick.dsprites["epochs"], quick.dsprites["thin"], len(quick.seeds)) == (4, 2, 2)
     images = len(tc.load("dsprites").thin(2))
     assert {run.step_count(images // run.batch_size) for run in quick.runs([{"method": "vae"}])} == {960}
     (faces, *_) = quick.runs([{"method": "vae"}], "faces3d")
@@ -86,7 +86,7 @@ def test_the_presets_are_those_of_the_program():
     assert "960 steps on dSprites and 308 on faces" in TEXT
     for preset in PRESETS.values():
         assert f"| `{preset.name}` | {preset.purpose}" in TEXT
-    assert (PRESETS["cpu"].settings["width"], PRESETS["cpu"].settings["epochs"], len(PRESETS["cpu"].seeds)) == (
+    assert (PRESETS["cpu"].dsprites["width"], PRESETS["cpu"].dsprites["epochs"], len(PRESETS["cpu"].seeds)) == (
         256,
         10,
         5,
