@@ -103,7 +103,16 @@ def test_make_help_names_the_targets():
 def test_the_flags_are_those_of_the_program():
     from tcvae_tf import cli, settings
 
-    known = {name for define, *_ in cli._COMMANDS.values() for name in define()} | {"help", "draw"}
+    known = {name for define, *_ in cli._COMMANDS.values() for name in define()} | {
+        "help",
+        "draw",
+        "preset",
+        "plan",
+        "part",
+        "executor",
+        "address",
+        "gpus",
+    }
     shown = re.findall(r"--(\w+)(?:=(\w+))?", TEXT)
     assert len(shown) > 20
     for name, value in shown:
