@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import logging
 import os
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("\nstopped; the same command goes on where it was", file=sys.stderr)
             return 130
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            print(f"reproduce: {executors.one_line(error)}; the same command goes on where it was", file=sys.stderr)
+            print(f"reproduce: {executors.one_line(error)}; what was done is kept", file=sys.stderr)
             return 1
     if options.part:
         return code
@@ -152,8 +153,8 @@ def _work(options: argparse.Namespace) -> int:
     for script in _chosen(options, HISTORIES):
         followed = script.runs(preset)
         code |= _execute(followed, options, script.EVERY)
-        if not options.part:
-            keep.rows(options.out / script.FILE, script.collect(_done(followed, options.root), options.root))
+        if not options.part and (rows := script.collect(_done(followed, options.root), options.root)):
+            results.write_rows(options.out / script.FILE, rows)
     trained = [run for script in _chosen(options, SCRIPTS) for run in script.runs(preset)]
     if trained:
         code |= _execute(trained, options, 0)
@@ -204,7 +205,8 @@ def _execute(runs: Sequence[Run], options: argparse.Namespace, measure_every: in
     except sweep.SweepFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
         if kept:
-            results.merge(path, [keep.failure(run, reason) for run, reason in failure.failures.items()])
+            lost = failure.failures.items()
+            results.merge(path, [results.failure(dataclasses.asdict(run), run.id, error) for run, error in lost])
         code = 1
     minutes = (time.monotonic() - began) / 60
     print(f"{len(_done(runs, options.root))} of {len(runs)} runs recorded, {minutes:.1f} minutes\n", flush=True)

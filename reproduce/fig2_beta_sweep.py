@@ -37,13 +37,12 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
 
 
 def _curves(rows: Sequence[Row], dataset: str, quantity: str) -> dict[str, dict[float, plots.Sample]]:
-    curves = {method: _curve(rows, dataset, method, quantity) for method in methods.OVER_BETA}
-    return {methods.NAMES[method]: curve for method, curve in curves.items() if curve}
-
-
-def _curve(rows: Sequence[Row], dataset: str, method: str, quantity: str) -> dict[float, plots.Sample]:
-    found = {beta: methods.at_beta(rows, dataset, method, beta) for beta in methods.betas(rows, dataset)}
-    return {beta: methods.sample(lines, quantity) for beta, lines in found.items() if lines}
+    found = {method: methods.by_beta(rows, dataset, method) for method in methods.OVER_BETA}
+    return {
+        methods.NAMES[method]: {beta: methods.sample(chosen, quantity) for beta, chosen in lines.items()}
+        for method, lines in found.items()
+        if lines
+    }
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

@@ -25,19 +25,13 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
         methods.title(rows, dataset): {
             methods.NAMES[method]: [
                 plots.Cloud(beta, *(methods.sample(lines, name, results.mean) for name in ("total_correlation", "mig")))
-                for beta, lines in _by_beta(rows, dataset, method).items()
+                for beta, lines in methods.by_beta(rows, dataset, method).items()
             ]
             for method in methods.OVER_BETA
         }
         for dataset in methods.present(rows)
     }
     return plots.against_tc(panels, f"{caption}; means with 90% bootstrap intervals, every seed a dot; β = 1: VAE")
-
-
-def _by_beta(rows: Sequence[Row], dataset: str, method: str) -> dict[float, list[Row]]:
-    """The runs of a method at each β that was run."""
-    found = {beta: methods.at_beta(rows, dataset, method, beta) for beta in methods.betas(rows, dataset)}
-    return {beta: lines for beta, lines in found.items() if lines}
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
@@ -49,7 +43,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 def _table(rows: Sequence[Row], dataset: str) -> str:
     lines = []
     for method in methods.OVER_BETA:
-        found = _by_beta(rows, dataset, method)
+        found = methods.by_beta(rows, dataset, method)
         for beta, chosen in found.items():
             means = [results.mean(results.values(chosen, name)) for name in ("total_correlation", "mig")]
             lines.append([methods.NAMES[method], f"{beta:g}", *means])
@@ -59,7 +53,7 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
 
 def _correlation(rows: Sequence[Row], dataset: str, method: str) -> Correlation:
     """Of MIG with TC over all runs of a method, whatever their β."""
-    chosen = [line for lines in _by_beta(rows, dataset, method).values() for line in lines]
+    chosen = [line for lines in methods.by_beta(rows, dataset, method).values() for line in lines]
     tc, mig = ([float(line[name]) for line in chosen] for name in ("total_correlation", "mig"))
     return results.correlation(tc, mig)
 

@@ -1,28 +1,14 @@
-"""What of the runs is kept with the results: rows, the failures, and the arrays behind the pictures."""
+"""What of the runs is kept beside their rows: the arrays behind the pictures."""
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from tcvae_tf import files, results
-from tcvae_tf.results import Row
-from tcvae_tf.runs import Run
 from tcvae_tf.sweep import PRESETS
-
-
-def rows(path: Path, found: Sequence[Row]) -> None:
-    """Writes rows where there are any."""
-    if found:
-        results.write_rows(path, found)
-
-
-def failure(run: Run, reason: str) -> dict:
-    """What records.csv holds of a run that failed."""
-    return results.failure(dataclasses.asdict(run), run.id, reason)
 
 
 def pictures(scripts: Sequence[ModuleType], root: Path, out: Path) -> None:

@@ -86,6 +86,12 @@ def at_beta(rows: Sequence[Row], dataset: str, method: str, beta: float) -> list
     return of(rows, dataset, "vae") if beta == 1 else of(rows, dataset, method, beta)
 
 
+def by_beta(rows: Sequence[Row], dataset: str, method: str) -> dict[float, list[Row]]:
+    """The runs of β-VAE or β-TCVAE at each β that was run."""
+    found = {beta: at_beta(rows, dataset, method, beta) for beta in betas(rows, dataset)}
+    return {beta: lines for beta, lines in found.items() if lines}
+
+
 def betas(rows: Sequence[Row], dataset: str, above: float = 0.0) -> list[float]:
     """The β above a bound at which β-VAE or β-TCVAE was run, or the VAE as either of them, ascending."""
     methods = ("vae", *OVER_BETA)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from tcvae_tf import executors, plan, provenance, results, sweep
+from tcvae_tf import executors, plan, provenance, results
 from tcvae_tf.executors import Resources
 from tcvae_tf.runs import Run
 
@@ -16,7 +16,7 @@ def show(runs: Sequence[Run], preset: str, root: Path, resources: Resources, mea
 
     `measure` False leaves the hours out, which take a minute or two of trials.
     """
-    places = executors.capacity(resources, max(map(sweep.memory, runs), default=1.0))
+    places = executors.capacity(resources, max(map(plan.memory, runs), default=1.0))
     lines = plan.plan(runs, root, places, resources.threads, measure)
     body = [
         [

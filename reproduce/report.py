@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import io
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reproduce import circumstances
-from tcvae_tf import files, plots, results
+from tcvae_tf import files, pictures, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
 
@@ -119,13 +120,8 @@ def _save(figure: Any, title: str, name: str, out: Path) -> str:
 
 def _arrays(ids: Sequence[str], out: Path) -> dict[str, dict[str, np.ndarray]]:
     """The arrays that were kept of runs, by id; only those that are there."""
-    loaded = {}
-    for id in ids:
-        path = out / "arrays" / f"{id}.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as arrays:
-                loaded[id] = dict(arrays)
-    return loaded
+    paths = {id: out / "arrays" / f"{id}.npz" for id in ids}
+    return {id: pictures.load(path) for id, path in paths.items() if path.exists()}
 
 
 def _claims(claims: Sequence[Claim]) -> str:
@@ -136,15 +132,11 @@ def _claims(claims: Sequence[Claim]) -> str:
 def _summary(sections: Sequence[Section]) -> str:
     """All claims, and how many hold."""
     lines = [[c.text, c.paper, c.ours, c.verdict, section.command] for section in sections for c in section.claims]
-    verdicts = [claim.verdict for section in sections for claim in section.claims]
-
-    def count(start: str, *unless: str) -> int:
-        return sum(verdict.startswith(start) and not any(word in verdict for word in unless) for verdict in verdicts)
-
+    counts = collections.Counter((c.holds, bool(c.uncertain)) for section in sections for c in section.claims)
     told = (
-        f"{len(verdicts)} claims: {count('yes', 'but')} hold, {count('yes, but')} hold without certainty, "
-        f"{count('🔴', 'undecided')} failed, {count('🔴') - count('🔴', 'undecided')} failed without certainty, "
-        f"{count('not')} could not be decided or were not run.\n"
+        f"{counts.total()} claims: {counts[True, False]} hold, {counts[True, True]} hold without certainty, "
+        f"{counts[False, False]} failed, {counts[False, True]} failed without certainty, "
+        f"{counts[None, False] + counts[None, True]} could not be decided or were not run.\n"
     )
     header = ["claim", "paper (mark)", "ours", "holds?", "command"]
     return f"## All claims\n\n{told}\n{results.table(header, lines)}"

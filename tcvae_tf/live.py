@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tcvae_tf import plan
 from tcvae_tf.settings import Run
 
 #: Bars of single runs at a time.
@@ -34,8 +35,8 @@ class View:
             progress.TimeRemainingColumn(elapsed_when_finished=True),
         )
         self._bars = progress.Progress(*columns, transient=True, speed_estimate_period=600)
-        # Steps times images a step: a long run counts for more in the time that is left.
-        self._sizes = {run: float((run.steps or 1000 * run.epochs) * run.images_per_step) for run in self.runs}
+        # A long run counts for more in the time that is left.
+        self._sizes = {run: plan.steps(run) * plan.step_flop(run) for run in self.runs}
         self._whole = self._bars.add_task("", total=sum(self._sizes.values()))
         self._tasks: dict[Run, Any] = {}
         self._began = self._last = time.monotonic()

@@ -25,7 +25,7 @@ from tcvae_tf.settings import Run
 #: Images of both data sets, which trials stand in for.
 _SHAPE = (64, 64, 1)
 #: Seconds of steps in a trial, and of measures that do not grow with the images.
-_TRIAL, _FIXED = 4.0, 6.0
+_TRIAL, _FIXED = 2.0, 6.0
 #: Images that a trial measures.
 _TRIAL_IMAGES = 20_000
 
@@ -99,7 +99,8 @@ def weights(run: Run) -> float:
     pixels, width, latents = math.prod(_SHAPE), run.width, run.latent_dim
     if run.network == "mlp":
         return 2 * pixels * width + 3 * width**2 + 3 * latents * width
-    return sum(inputs * outputs * area for inputs, outputs, area, _ in _convolutions(run)) * 2
+    encoder = sum(inputs * outputs * area for inputs, outputs, area, _ in _convolutions(run))
+    return 2 * encoder - latents * width  # the decoder takes D, where the encoder gives 2D
 
 
 def _convolutions(run: Run) -> list[tuple[int, int, int, int]]:
@@ -116,7 +117,7 @@ def step_flop(run: Run) -> float:
         first, both = math.prod(_SHAPE) * run.width, weights(run)
     else:
         layers = [inputs * outputs * area * places for inputs, outputs, area, places in _convolutions(run)]
-        first, both = layers[0], 2 * sum(layers)
+        first, both = layers[0], 2 * sum(layers) - run.latent_dim * run.width
     flop = run.batch_size * (6 * both - 2 * first)
     if run.method == "factor_vae":
         width = run.discriminator_width
@@ -125,6 +126,14 @@ def step_flop(run: Run) -> float:
         flop += run.batch_size * 2 * (2 * 3 * judge + 2 * judge)
         flop += run.batch_size * both if run.discriminator_batches == 2 else 0
     return float(flop)
+
+
+def memory(run: Run) -> float:
+    """Bytes that a run may take at its peak, a rough upper estimate: TensorFlow and XLA, weights with gradients and
+    Adam's moments, a batch with what the layers keep of it, and the pairwise densities."""
+    layers = 8 * math.prod(_SHAPE) + (12 if run.network == "mlp" else 400) * run.width
+    pairs = 3 * run.batch_size**2 * run.latent_dim if run.method == "beta_tcvae" else 0
+    return 1.5e9 + 16 * weights(run) + 4 * (layers * run.images_per_step + pairs)
 
 
 def _disk(run: Run) -> float:

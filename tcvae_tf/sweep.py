@@ -100,7 +100,7 @@ PRESETS = {
             seeds=(0,),
             fewer_seeds=(0,),
             dsprites={"width": 32, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 3},
-            faces={"width": 16, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 5},
+            faces={"width": 16, "discriminator_width": 32, "batch_size": 128, "steps": 20, "thin": 3},
             pose={"network": "mlp", "width": 16, "batch_size": 64, "steps": 10},
             betas=(4.0,),
             tc_weights=(10.0,),
@@ -199,7 +199,7 @@ def execute_all(
         return record is not None
 
     waiting = [run for run in runs if not collect(run)]
-    places = executors.capacity(resources, max(map(memory, waiting), default=1.0))
+    places = executors.capacity(resources, max(map(plan.memory, waiting), default=1.0))
     failed: dict[Run, str] = {}
     if waiting:
         pool = executors.make(executor, root, resources, measure_every, places)
@@ -223,11 +223,3 @@ def execute_all(
 def _next(waiting: Sequence[Run], root: Path) -> Run | None:
     """The first run that nobody is at."""
     return next((run for run in waiting if not files.is_locked(root / run.id / "lock")), None)
-
-
-def memory(run: Run) -> float:
-    """Bytes that a run may take at its peak, a rough upper estimate: TensorFlow and XLA, weights with gradients and
-    Adam's moments, a batch with what the layers keep of it, and the pairwise densities."""
-    layers = 8 * 4096 + (12 if run.network == "mlp" else 400) * run.width
-    pairs = 3 * run.batch_size**2 * run.latent_dim if run.method == "beta_tcvae" else 0
-    return 1.5e9 + 16 * plan.weights(run) + 4 * (layers * run.images_per_step + pairs)

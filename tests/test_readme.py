@@ -101,18 +101,11 @@ def test_make_help_names_the_targets():
 
 
 def test_the_flags_are_those_of_the_program():
+    from reproduce.__main__ import _parser
     from tcvae_tf import cli, settings
 
-    known = {name for define, *_ in cli._COMMANDS.values() for name in define()} | {
-        "help",
-        "draw",
-        "preset",
-        "plan",
-        "part",
-        "executor",
-        "address",
-        "gpus",
-    }
+    known = {name for define, *_ in cli._COMMANDS.values() for name in define()}
+    known |= {option[2:] for action in _parser()._actions for option in action.option_strings}
     shown = re.findall(r"--(\w+)(?:=(\w+))?", TEXT)
     assert len(shown) > 20
     for name, value in shown:

@@ -45,7 +45,7 @@ def test_the_smoke_preset_does_as_little_as_it_says():
     made = fig3.runs(PRESETS["smoke"])
     assert {(run.dataset, run.steps, run.thin) for run in made if run.method != "factor_vae"} == {
         ("dsprites", 20, 3),
-        ("faces3d", 20, 5),
+        ("faces3d", 20, 3),
     }
 
 

@@ -79,8 +79,9 @@ def _build(path: Path, shape: tuple[int, ...], build: Callable[[Writer], None], 
     path.with_suffix(".json").unlink(missing_ok=True)
     with files.replacing(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        with open(temporary, "rb+") as file:  # a full disk is an error here, and would kill the process later
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would kill the process later
+            with open(temporary, "rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
 
         def write(first: int, rows: np.ndarray) -> None:
             array[first : first + len(rows)] = rows

@@ -58,8 +58,13 @@ class Claim:
         return None if self.p is None else self.p < LEVEL
 
     @property
+    def uncertain(self) -> str:
+        """Why the verdict is not certain; "" where it is."""
+        return self.doubt or (p_text(self.p) if self.certain is False else "")
+
+    @property
     def verdict(self) -> str:
-        doubt = self.doubt or (p_text(self.p) if self.certain is False else "")
+        doubt = self.uncertain
         if self.holds is None:
             return f"not decided: {doubt}" if doubt else "not run"
         if self.holds:
