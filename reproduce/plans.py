@@ -14,7 +14,7 @@ from tcvae_tf.runs import Run
 def show(runs: Sequence[Run], preset: str, root: Path, resources: Resources, measure: bool = True) -> str:
     """Runs, what is done, epochs, FLOP, hours and disk, by settings and in all.
 
-    `measure` False leaves the hours out, which take a minute or two of trials.
+    `measure` False leaves the hours out, which take some minutes of trials.
     """
     places = executors.capacity(resources, max(map(plan.memory, runs), default=1.0))
     lines = plan.plan(runs, root, places, resources.threads, measure)

@@ -54,7 +54,7 @@ class Line:
 
 
 def plan(runs_: Sequence[Run], root: Path, places: int, threads: int = 1, measure: bool = True) -> list[Line]:
-    """Groups runs and says what each group takes; measures for a minute or two what was not measured before."""
+    """Groups runs and says what each group takes; measures for some minutes what was not measured before."""
     runs_ = list(dict.fromkeys(runs_))
     todo = [run for run in runs_ if runs.read_record(run, root) is None]
     times = _measured(todo, root, places, threads) if measure else {}
@@ -216,7 +216,7 @@ def trial(run: Run) -> dict[str, float]:
     batch = tf.constant(rng.integers(256, size=shape, dtype=np.uint8))
     grid = FactorGrid(("n", "m"), (_TRIAL_IMAGES // 10, 10))
     stand_in = np.broadcast_to(np.uint8(0), (_TRIAL_IMAGES, *_SHAPE))
-    model = runs.model(run, datasets.Dataset(stand_in, grid, _SHAPE))
+    model = runs.model(run, datasets.Dataset(stand_in, grid, _SHAPE), steps(run))
     model.train_on_batch(batch)
     start = time.perf_counter() - began
     taken = _repeated(lambda: model.train_on_batch(batch))

@@ -30,6 +30,9 @@ MEASURES = 3
 #: Within a run's directory.
 CHECKPOINT = Path("checkpoint") / "latest.keras"
 
+#: Trainings of fewer steps are not compiled by XLA: that would take longer than it saves.
+SHORT = 100
+
 #: What reading a file says that was damaged.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -181,8 +184,8 @@ def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
             path.unlink(missing_ok=True)
 
 
-def model(run: Run, data: Any) -> Any:
-    """The untrained, compiled model of a run."""
+def model(run: Run, data: Any, steps: int) -> Any:
+    """The untrained model of a run, ready for so many steps of training."""
     import keras
 
     from tcvae_tf import factor_vae, models, networks
@@ -195,13 +198,14 @@ def model(run: Run, data: Any) -> Any:
     families = {"prior": run.prior, "posterior": run.posterior}
     vae = models.VAE(encoder, decoder, objective, dataset_size=len(data), seed=run.seed, **families)
     adam = keras.optimizers.Adam(run.learning_rate, epsilon=run.adam_epsilon)
+    jit = "auto" if steps >= SHORT else False
     if run.method != "factor_vae":
-        vae.compile(adam)
+        vae.compile(adam, jit_compile=jit)
         return vae
     discriminator = networks.discriminator(run.latent_dim, run.discriminator_width, seed=run.seed)
     both = factor_vae.FactorVAE(vae, discriminator, run.tc_weight, run.discriminator_batches)
     judging = keras.optimizers.Adam(run.discriminator_learning_rate, beta_1=0.5, beta_2=0.9)
-    both.compile(adam, judging)
+    both.compile(adam, judging, jit_compile=jit)
     return both
 
 
@@ -212,7 +216,7 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     checkpoint = home / CHECKPOINT
     per_epoch = data.steps_per_epoch(run.images_per_step)
     steps = run.step_count(per_epoch)
-    trained = _restored(checkpoint) or _restored(callbacks.previous(checkpoint)) or model(run, data)
+    trained = _restored(checkpoint) or _restored(callbacks.previous(checkpoint)) or model(run, data, steps)
     measures = [callbacks.Measures(data, measure_every)] if measure_every else []
     while (done := int(trained.step.value)) < steps:
         epoch, step = divmod(done, per_epoch)

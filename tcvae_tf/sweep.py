@@ -121,7 +121,7 @@ PRESETS = {
         ),
         Preset(
             "cpu",
-            "width 256, five seeds: at most 18 hours on two cores for everything, in as many sittings as you like",
+            "width 256, ten epochs, five seeds: days on two cores (--plan measures), in as many sittings as you like",
             seeds=tuple(range(5)),
             fewer_seeds=tuple(range(3)),
             dsprites={"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 10},

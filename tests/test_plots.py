@@ -10,6 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from tcvae_tf import plots
+from tcvae_tf.plots import style
 from tcvae_tf.plots.style import COLUMN, PAGE
 
 SAMPLES = {"VAE": [0.1, 0.12, 0.11], "β-TCVAE": [0.3, 0.5, 0.2, 0.45], "InfoGAN": []}
@@ -210,7 +211,7 @@ def test_joint_distributions_share_one_scale_and_group_the_columns_below():
     assert dots(mig) == sorted([*THREE, *THREE[:1], *FORTY])
     assert words(mig) == ["not run"]
     where = {line.get_color(): np.mean(line.get_xdata()) for line in mig.lines if len(line.get_xdata()) in (3, 40)}
-    assert -0.5 < where[plots.COLOURS[0]] < 0 < where[plots.COLOURS[1]] < 0.5
+    assert -0.5 < where[plots.COLOURS[0]] < 0 < where[plots.COLOURS[3]] < 0.5
 
 
 def test_a_joint_distribution_without_a_table_is_refused():
@@ -281,3 +282,10 @@ def test_drawing_elsewhere_gives_the_same_bytes(tmp_path):
 def test_only_the_public_names_are_exported():
     assert {name for name in plots.__all__ if not hasattr(plots, name)} == set()
     assert plots.__all__ == sorted(plots.__all__)
+
+
+def test_a_method_has_one_colour_in_all_figures_and_no_other_label_takes_it():
+    every = style.places(["VAE", "β-VAE\nβ = 4", "FactorVAE, γ = 10", "β-TCVAE", "mine"])
+    assert list(every.values()) == [0, 1, 2, 3, 4]
+    assert style.places(["mine", "β-TCVAE"]) == {"mine": 4, "β-TCVAE": 3}
+    assert style.places(["a", "b"]) == {"a": 0, "b": 1}

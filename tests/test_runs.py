@@ -248,6 +248,7 @@ def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_bo
     def stop(*arguments):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(runs, "SHORT", 0)  # compiled by XLA
     record = tc.execute(FACTOR, tmp_path / "whole", verbose=0)
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.Progress, "on_train_batch_end", in_step(7, stop))

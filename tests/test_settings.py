@@ -67,10 +67,10 @@ def test_the_data_of_a_run_are_the_part_it_asks_for_with_its_weights(known):
 
 
 def test_head_and_epsilon_reach_the_model(known):
-    model = runs.model(SMALL, runs._data(SMALL))
+    model = runs.model(SMALL, runs._data(SMALL), 1)
     assert model.optimizer.epsilon == 1e-4
     assert "loc_and_log_variance" in [layer.name for layer in model.encoder.layers]
-    plain = runs.model(tc.Run("squares", width=8), known)
+    plain = runs.model(tc.Run("squares", width=8), known, 1)
     assert plain.optimizer.epsilon == 1e-8
     assert "loc_and_log_variance" not in [layer.name for layer in plain.encoder.layers]
 
@@ -84,3 +84,10 @@ def test_the_mig_of_a_record_is_weighed_by_the_joint_distribution(known, tmp_pat
     assert set(record["mig_gaps"]) == {"x", "y"}
     assert record["run"]["joint"] == "independent" and record["run"]["fix"] == "size=2"
     assert (tmp_path / SMALL.id / "pictures.npz").exists()
+
+
+@pytest.mark.parametrize(("steps", "compiled"), [(runs.SHORT - 1, False), (runs.SHORT, True)])
+def test_only_trainings_that_repay_the_compilation_are_compiled(squares, steps, compiled):
+    for method in ("vae", "factor_vae"):
+        run = tc.Run(method=method, width=8, discriminator_width=8, latent_dim=2)
+        assert runs.model(run, squares, steps).jit_compile is compiled

@@ -52,7 +52,7 @@ def learning_curves(
     for row, (title, measures) in zip(panels, curves.items(), strict=True):
         for axes, (label, methods) in zip(row, measures.items(), strict=True):
             for name, (steps, values) in methods.items():
-                colour, look = COLOURS[names.index(name.rstrip("*"))], "--" if "*" in name else "o-"
+                colour, look = COLOURS[style.places(names)[name.rstrip("*")]], "--" if "*" in name else "o-"
                 axes.plot(np.asarray(steps) / 1000, values, look, color=colour, markersize=2.5, label=name)
             axes.set_xlabel("thousand steps")
             axes.set_ylabel(label)
@@ -129,7 +129,7 @@ def against_beta(panels: Mapping[str, Mapping[str, Mapping[str, Mapping[float, S
 
 def _look(methods: Sequence[str], method: str) -> tuple[str, str]:
     """The colour and the mark of a method, one of `methods`."""
-    place = methods.index(method)
+    place = style.places(methods)[method]
     return COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
 
 

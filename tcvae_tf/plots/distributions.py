@@ -35,8 +35,7 @@ def mig_distribution(
     panels = figure.subplots(1, len(samples), sharey=True, squeeze=False)[0]
     for axes, (title, columns) in zip(panels, samples.items(), strict=True):
         drawn = [method for method in columns if any(len(panel.get(method, ())) for panel in samples.values())]
-        # A method has the colour that it has in other figures, which show what was run alone.
-        colours = {method: COLOURS[place % len(COLOURS)] for place, method in enumerate(drawn)}
+        colours = {method: COLOURS[place % len(COLOURS)] for method, place in style.places(drawn).items()}
         _mig_panel(axes, columns, colours, published.get(title, {}))
         axes.set_title(title, fontsize=8)
     top = max([0.5, *(max(sample, default=0) for columns in samples.values() for sample in columns.values())])
@@ -82,7 +81,7 @@ def boxes(
       columns: at most so many panels a row.
     """
     run = style.names([label for label, sample in variants.items() if len(sample)] for variants in panels.values())
-    places = {label: place for place, label in enumerate(run)} if colours is None else colours
+    places = style.places(run) if colours is None else colours
     across = min(columns, len(panels))
     down = math.ceil(len(panels) / across)
     width = COLUMN if across == 1 else PAGE
@@ -127,11 +126,12 @@ def joints(
     halves = figure.add_gridspec(2, 1, height_ratios=(1, 1.25))
     _tables(figure, _row(halves[0], len(tables)), tables, axes_names)
     methods = style.names(panels.values())
+    looks = [COLOURS[place % len(COLOURS)] for place in style.places(methods).values()]
     for place, (quantity, samples) in zip(_row(halves[1], len(panels)), panels.items(), strict=True):
         axes = figure.add_subplot(place)
-        _grouped(axes, [samples.get(method, {}) for method in methods], list(tables))
+        _grouped(axes, [samples.get(method, {}) for method in methods], looks, list(tables))
         axes.set_ylabel(quantity)
-    style.key(figure, {method: _square(COLOURS[place % len(COLOURS)]) for place, method in enumerate(methods)})
+    style.key(figure, {method: _square(colour) for method, colour in zip(methods, looks, strict=True)})
     style.describe(figure, caption)
     return figure
 
@@ -163,13 +163,15 @@ def _tables(
     scale.ax.locator_params(nbins=4)
 
 
-def _grouped(axes: Axes, methods: Sequence[Mapping[str, np.ndarray]], joints: Sequence[str]) -> None:
+def _grouped(
+    axes: Axes, methods: Sequence[Mapping[str, np.ndarray]], colours: Sequence[str], joints: Sequence[str]
+) -> None:
     """Columns of methods side by side, grouped by joint distribution."""
     width = 0.8 / max(1, len(methods))
     for place, method in enumerate(methods):
         for group, joint in enumerate(joints):
             at = group + (place - (len(methods) - 1) / 2) * width
-            _column(axes, at, method.get(joint, ()), COLOURS[place % len(COLOURS)], 0.7 * width, TINY)
+            _column(axes, at, method.get(joint, ()), colours[place], 0.7 * width, TINY)
     short = [joint.split()[0] for joint in joints]
     axes.set_xticks(range(len(joints)), short if len(set(short)) == len(joints) else joints)
     axes.set_xlim(-0.55, len(joints) - 0.45)

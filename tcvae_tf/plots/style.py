@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -20,6 +20,8 @@ R = TypeVar("R")
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+#: Methods that have a colour of their own, whatever else a figure shows.
+METHODS = ("VAE", "β-VAE", "FactorVAE", "β-TCVAE")
 #: Marks that go with the colours, so that curves differ in grey print too.
 MARKS = "osD^vP"
 #: Inches: the width of one column of a paper, and of its page.
@@ -113,6 +115,14 @@ def lattice(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
     """Pale lines behind what is drawn."""
     axes.grid(axis=axis, color="0.9")
     axes.set_axisbelow(True)
+
+
+def places(labels: Sequence[str]) -> dict[str, int]:
+    """The colour and mark of each label: those of its method in every figure, the next ones for others."""
+    known = {label: label.replace(",", "\n").split("\n")[0] for label in labels}
+    others = [label for label in labels if known[label] not in METHODS]
+    first = len(METHODS) if len(others) < len(labels) else 0
+    return {label: first + others.index(label) if label in others else METHODS.index(known[label]) for label in labels}
 
 
 def names(groups: Iterable[Iterable[str]]) -> list[str]:
