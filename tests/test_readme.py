@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import tcvae_tf as tc
-from tcvae_tf import results
+from tcvae_tf import plan, results
 from tcvae_tf.datasets import faces3d
 from tcvae_tf.sweep import PRESETS
 
@@ -114,3 +114,13 @@ def test_the_flags_are_those_of_the_program():
             assert value in settings._CHOICES[name], (name, value)
         if name == "setting":
             assert value in settings.SETTINGS
+
+
+def test_the_plans_are_those_of_the_presets():
+    from reproduce import __main__ as reproduce
+
+    for preset in PRESETS:
+        runs = reproduce._runs(reproduce._parser().parse_args(["all", f"--preset={preset}"]))
+        flop = sum(plan.steps(run) * plan.step_flop(run) for run in runs)
+        steps = sum(plan.steps(run) for run in runs)
+        assert f"| {preset} | {len(runs)} | {steps:,} | {flop:.1e} |" in TEXT, preset
