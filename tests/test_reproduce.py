@@ -203,6 +203,7 @@ def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp
         pytest.skip("no records are committed yet")
     for path in home.glob("*.csv"):
         shutil.copy(path, tmp_path)
+    shutil.copytree(home / "arrays", tmp_path / "arrays")
     report.write(reproduce.SCRIPTS, {**reproduce.HISTORIES, **reproduce.COMPUTED}, tmp_path)
     assert (tmp_path / "RESULTS.md").read_text() == (home / "RESULTS.md").read_text()
     for drawn in (tmp_path / "figures").iterdir():
