@@ -177,9 +177,10 @@ class FactorVAE(keras.Model):
         variables = self.vae.trainable_variables, self.discriminator.trainable_variables
         # Each gradient is taken with respect to its own network alone, and both before either network moves.
         gradients = tape.gradient(scaled, variables[0]), tape.gradient(scaled_discriminator, variables[1])
-        self.optimizer.apply(gradients[0], variables[0])
-        self.discriminator_optimizer.apply(gradients[1], variables[1])
-        self.step.assign_add(1)
+        with tf.control_dependencies([loss]):  # as in VAE.train_step
+            self.optimizer.apply(gradients[0], variables[0])
+            self.discriminator_optimizer.apply(gradients[1], variables[1])
+            self.step.assign_add(1)
         return track(self._trackers, terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -180,8 +180,11 @@ class VAE(keras.Model):
             loss, terms = self._loss(data, self.noise_seed(TRAIN, self.step.value), training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        self.step.assign_add(1)
+        gradients = tape.gradient(scaled, variables)
+        # Without XLA nothing else keeps the counters from going on when the data have run out.
+        with tf.control_dependencies([loss]):
+            self.optimizer.apply(gradients, variables)
+            self.step.assign_add(1)
         return track(self._trackers, terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -84,8 +84,13 @@ def steps(run: Run) -> int:
 
 def _images(run: Run) -> int:
     """N of a run."""
-    grid, _ = _grid(run.dataset).thin(run.thin)
-    return len(grid.select({name: [value] for name, value in run.fixed.items()})[0])
+    return _cells(run.dataset, run.thin, run.fix)
+
+
+@functools.cache
+def _cells(dataset: str, thin: int, fix: str) -> int:
+    grid, _ = _grid(dataset).thin(thin)
+    return len(grid.select({name: [value] for name, value in Run(fix=fix).fixed.items()})[0])
 
 
 @functools.cache
