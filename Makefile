@@ -36,7 +36,7 @@ figures: $(STAMP)
 	$(PY) -m reproduce all --draw
 
 test: lint
-	$(PY) -m pytest -n 2 --dist=loadfile
+	$(PY) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -27,3 +27,13 @@ def squares():
     for image, (size, x, y) in zip(images, factors, strict=True):
         image[y : y + size + 1, x : x + size + 1] = 1
     return tc.datasets.from_arrays(images, factors, names=("size", "x", "y"), name="squares")
+
+
+#: Files whose tests wait for other processes or for compilers.
+SLOW = ("test_sweep", "test_faults", "test_runs", "test_models", "test_factor_vae", "test_reproduce")
+
+
+def pytest_collection_modifyitems(items):
+    """The slow files first: at the end no core then waits for the other."""
+    places = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(SLOW)))
