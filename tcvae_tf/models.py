@@ -41,6 +41,7 @@ class VAE(keras.Model):
       beta: a float32 variable, the β in use once any warm-up is over; assign to it to change β during training. Where
         α = β = γ it weights the whole KL.
       step: an int64 variable, the number of training steps taken.
+      xla: whether encoding is compiled by XLA; `compile` decides it together with training.
 
     Raises:
       ValueError: encoder and decoder that do not fit together, or a missing dataset_size.
@@ -83,6 +84,7 @@ class VAE(keras.Model):
             trainable=False,
             autocast=False,
         )
+        self.xla = not tf.distribute.has_strategy()  # until `compile` says otherwise
         self._flow = None
         if prior == "flow":
             self._flow = self.add_weight(
@@ -114,6 +116,7 @@ class VAE(keras.Model):
         if jit_compile == "auto":
             jit_compile = not tf.distribute.has_strategy()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self.xla = bool(jit_compile)
         # Otherwise the first step makes the moments, and is traced again because it made variables.
         self.optimizer.build(self.trainable_variables)
 
@@ -155,10 +158,10 @@ class VAE(keras.Model):
     def encode_batch(self) -> Any:
         """Of a stored batch, loc, scale and −E_q(z_j|x) log p(z_j), each [B, D], and one sample of log p(x|z), [B].
 
-        Compiled once for each shape.
+        Traced once for each shape, and compiled by XLA where training is.
         """
 
-        @tf.function(jit_compile=not tf.distribute.has_strategy())
+        @tf.function(jit_compile=self.xla)
         def encode_batch(batch: tf.Tensor, seed: tf.Tensor):
             loc, scale, _, log_px = self.elbo_sample(decode(batch, self.image_shape), seed)
             return loc, scale, distributions.prior_cross_entropy(loc, scale, self.posterior_family, self.prior), log_px
