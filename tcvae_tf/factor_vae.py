@@ -94,7 +94,7 @@ class FactorVAE(keras.Model):
         if discriminator_optimizer is None:
             discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.vae.xla = bool(self.jit_compile)
+        self.vae.xla = bool(jit_compile)
         self.optimizer.build(self.vae.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 

@@ -84,19 +84,15 @@ def steps(run: Run) -> int:
 
 def _images(run: Run) -> int:
     """N of a run."""
-    return _cells(run.dataset, run.thin, run.fix)
+    grid = _grid(run.dataset, run.thin)
+    return math.prod(1 if name in run.fixed else size for name, size in zip(grid.names, grid.sizes, strict=True))
 
 
 @functools.cache
-def _cells(dataset: str, thin: int, fix: str) -> int:
-    grid, _ = _grid(dataset).thin(thin)
-    return len(grid.select({name: [value] for name, value in Run(fix=fix).fixed.items()})[0])
-
-
-@functools.cache
-def _grid(dataset: str) -> FactorGrid:
+def _grid(dataset: str, thin: int) -> FactorGrid:
     known = {"dsprites": datasets.dsprites.GRID, "faces3d": datasets.faces3d.GRID}
-    return known[dataset] if dataset in known else datasets.load(dataset).grid
+    whole = known[dataset] if dataset in known else datasets.load(dataset).grid
+    return whole.thin(thin)[0]
 
 
 def weights(run: Run) -> float:
