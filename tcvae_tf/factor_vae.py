@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tcvae_tf import memory
 from tcvae_tf.datasets import decode
-from tcvae_tf.models import EVALUATE, TRAIN, VAE, fit_arguments, track
+from tcvae_tf.models import EVALUATE, TRAIN, VAE, fit_arguments, mean, track
 
 #: Draws within a step: z of either batch, and the permutation.
 _FIRST, _SECOND, _PERMUTE = range(3)
@@ -91,6 +92,7 @@ class FactorVAE(keras.Model):
         if jit_compile == "auto":
             jit_compile = not tf.distribute.has_strategy()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        memory.keep()
         if discriminator_optimizer is None:
             discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
@@ -153,14 +155,14 @@ class FactorVAE(keras.Model):
         logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
 
         total_correlation = tf.reduce_mean(logits[:, 0] - logits[:, 1])
-        loss = tf.reduce_mean(penalty - log_px) + self.tc_weight.value * total_correlation
+        reconstruction = mean(log_px)
+        loss = penalty - reconstruction + self.tc_weight.value * total_correlation
         # Cross-entropy of class 0 for z and class 1 for the permuted: softplus of the other class's lead.
         joint = tf.nn.softplus(logits[:, 1] - logits[:, 0])
         product = tf.nn.softplus(logits_permuted[:, 0] - logits_permuted[:, 1])
         discriminator_loss = 0.5 * (tf.reduce_mean(joint) + tf.reduce_mean(product))
         right = tf.concat([logits[:, 0] > logits[:, 1], logits_permuted[:, 1] > logits_permuted[:, 0]], axis=0)
-        means = {name: tf.reduce_mean(term) for name, term in terms.items()}
-        means |= {"loss": loss, "reconstruction": tf.reduce_mean(log_px), "discriminator_tc": total_correlation}
+        means = {**terms, "loss": loss, "reconstruction": reconstruction, "discriminator_tc": total_correlation}
         means |= {"discriminator_loss": discriminator_loss}
         means |= {"discriminator_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
         return loss, discriminator_loss, means

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tcvae_tf import distributions
+from tcvae_tf import distributions, memory
 from tcvae_tf.datasets import decode
 from tcvae_tf.objective import Objective
 
@@ -116,6 +116,7 @@ class VAE(keras.Model):
         if jit_compile == "auto":
             jit_compile = not tf.distribute.has_strategy()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        memory.keep()
         self.xla = bool(jit_compile)
         # Otherwise the first step makes the moments, and is traced again because it made variables.
         self.optimizer.build(self.trainable_variables)
@@ -148,9 +149,9 @@ class VAE(keras.Model):
         return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
 
     def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The objective's penalty in the present step, and its terms, each [B] in nats."""
+        """The objective's penalty in the present step, and its terms, each a batch mean in nats."""
         families = (self.posterior_family, self.prior)
-        return self.objective.penalty(
+        return self.objective.mean_penalty(
             z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value
         )
 
@@ -173,9 +174,9 @@ class VAE(keras.Model):
         images = decode(keras.utils.unpack_x_y_sample_weight(data)[0], self.image_shape)
         loc, scale, z, log_px = self.elbo_sample(images, seed, training)
         penalty, terms = self.penalty(z, loc, scale)
-        loss = tf.reduce_mean(penalty - log_px)
-        means = {name: tf.reduce_mean(term) for name, term in terms.items()}
-        return loss, {"loss": loss, "reconstruction": tf.reduce_mean(log_px), **means}
+        reconstruction = mean(log_px)
+        loss = penalty - reconstruction
+        return loss, {"loss": loss, "reconstruction": reconstruction, **terms}
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer; returns the running means of the loss and its terms, in nats."""
@@ -221,6 +222,14 @@ class VAE(keras.Model):
         for part in ("encoder", "decoder"):
             config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
         return cls(**{**config, "objective": Objective(**config["objective"])})
+
+
+def mean(log_px: tf.Tensor) -> tf.Tensor:
+    """The batch mean, summed in float64.
+
+    XLA would make one sum of two, over the pixels and over the batch, and that by one thread; not across a cast.
+    """
+    return tf.cast(tf.reduce_mean(tf.cast(log_px, tf.float64)), log_px.dtype)
 
 
 def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

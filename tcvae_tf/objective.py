@@ -12,100 +12,39 @@ The objective weights them with α, β and γ (equation 4; numbers of sections a
 
 A VAE is (1, 1, 1), a β-VAE (β, β, β) and a β-TCVAE (1, β, 1).
 
-A minibatch z_i ~ q(z|x_i), i = 1…B, estimates log q(z_i) and log q(z_ij) by
-
-    log q̂(z_i) = log Σ_j W_ij q(z_i|x_j),
-
-and the estimators differ in the weights W alone: `mws`, `mss`, `mss_released`, `uniform`. They are training signals:
-a minibatch is far too small for nats to report, which are computed over the whole data set (`tcvae_tf.metrics`).
+A minibatch estimates q(z), see `tcvae_tf.minibatch`. Its terms are training signals: it is far too small for nats to
+report, which are computed over the whole data set (`tcvae_tf.metrics`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from tcvae_tf import distributions
+from tcvae_tf.minibatch import (
+    ESTIMATORS,
+    check_batch,
+    log_qz,
+    mss_log_weights,
+    mss_released_log_weights,
+    mws_log_weights,
+    uniform_log_weights,
+    weighted_log_qz,
+)
 
-
-def mws_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
-    """Minibatch weighted sampling (section 3.1, equation 3): W_ij = 1/(N·B), the paper's default. [B, B].
-
-    Biased downwards: the rows sum to 1/N, and E q̂(z) is below q(z).
-
-    Raises:
-      ValueError: B > N.
-    """
-    _check_sizes(batch_size, dataset_size)
-    return np.full((batch_size, batch_size), -np.log(dataset_size * batch_size))
-
-
-def mss_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
-    """Minibatch stratified sampling (appendix on MSS), E q̂(z) = q(z). [B, B], M = B − 1.
-
-    W_ii = 1/N for the image that z came from, (N − M)/(N·M) for one other, here i + 1 modulo B, and 1/M for the rest;
-    every row sums to one.
-
-    Raises:
-      ValueError: B < 2, or B > N.
-    """
-    _check_sizes(batch_size, dataset_size, least=2)
-    own, stratified, rest = _stratified_weights(batch_size, dataset_size)
-    weights = np.full((batch_size, batch_size), rest)
-    row = np.arange(batch_size)
-    weights[row, row] = own
-    weights[row, (row + 1) % batch_size] = stratified
-    return np.log(weights)
-
-
-def mss_released_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
-    """The matrix that the released code builds for MSS; other libraries have it too. Only to match old numbers. [B, B].
-
-    It strides a flattened B×B matrix by M + 1 = B, which is one row and not one diagonal: the weight 1/N of a sample's
-    own image lands in column 0 of every row and the stratified weight in column 1, so E q̂(z) ≠ q(z).
-
-    Raises:
-      ValueError: B < 2, or B > N.
-    """
-    _check_sizes(batch_size, dataset_size, least=2)
-    own, stratified, rest = _stratified_weights(batch_size, dataset_size)
-    weights = np.full((batch_size, batch_size), rest)
-    weights[:, 0] = own
-    weights[:, 1] = stratified
-    weights[batch_size - 2, 0] = stratified
-    return np.log(weights)
-
-
-def uniform_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
-    """W_ij = 1/B: exact when the batch is the whole data set; for tests and small data. [B, B].
-
-    Raises:
-      ValueError: B > N.
-    """
-    _check_sizes(batch_size, dataset_size)
-    return np.full((batch_size, batch_size), -np.log(batch_size))
-
-
-ESTIMATORS: dict[str, Callable[[int, int], np.ndarray]] = {
-    "mws": mws_log_weights,
-    "mss": mss_log_weights,
-    "mss_released": mss_released_log_weights,
-    "uniform": uniform_log_weights,
-}
-
-
-def _stratified_weights(batch_size: int, dataset_size: int) -> tuple[float, float, float]:
-    """The weights of the sample's own image, of the stratified one and of each other."""
-    m = batch_size - 1
-    return 1 / dataset_size, (dataset_size - m) / (dataset_size * m), 1 / m
-
-
-def _check_sizes(batch_size: int, dataset_size: int, least: int = 1) -> None:
-    if not least <= batch_size <= dataset_size:
-        raise ValueError(f"the estimator needs {least} ≤ batch size ≤ N; got batch size {batch_size}, {dataset_size=}")
+__all__ = [
+    "ESTIMATORS",
+    "Objective",
+    "kl_terms",
+    "mss_log_weights",
+    "mss_released_log_weights",
+    "mws_log_weights",
+    "sample_log_densities",
+    "uniform_log_weights",
+]
 
 
 def kl_terms(
@@ -119,7 +58,7 @@ def kl_terms(
 ) -> dict[str, tf.Tensor]:
     """Single-sample Monte Carlo estimates of the three terms (section 3, equation 2), each [B] in nats.
 
-    With log q̂ as in this module's head,
+    With log q̂ as in `tcvae_tf.minibatch`,
 
         mutual_information_i = log q(z_i|x_i) − log q̂(z_i)
         total_correlation_i  = log q̂(z_i) − Σ_j log q̂(z_ij)
@@ -141,28 +80,15 @@ def kl_terms(
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; choose from {', '.join(ESTIMATORS)}")
     z, loc, scale = (tf.convert_to_tensor(tensor) for tensor in (z, loc, scale))
-    if z.shape[0] is None:
-        raise ValueError("kl_terms needs a fixed batch size; batch with drop_remainder=True, as data.batches does")
+    check_batch(estimator, z.shape[0], dataset_size)
     log_weights = tf.constant(ESTIMATORS[estimator](z.shape[0], dataset_size), z.dtype)
-    pairwise = pairwise_log_density(z, loc, scale, posterior)
-    log_qz = tf.reduce_logsumexp(tf.reduce_sum(pairwise, axis=0) + log_weights, axis=1)
-    log_qz_product = tf.reduce_sum(tf.reduce_logsumexp(pairwise + log_weights, axis=2), axis=0)
+    joint, product = log_qz(tf.transpose(z), tf.transpose(loc), tf.transpose(scale), log_weights, posterior)
     log_qz_given_x, log_pz = sample_log_densities(z, loc, scale, posterior, prior)
     return {
-        "mutual_information": log_qz_given_x - log_qz,
-        "total_correlation": log_qz - log_qz_product,
-        "dimension_kl": log_qz_product - log_pz,
+        "mutual_information": log_qz_given_x - joint,
+        "total_correlation": joint - product,
+        "dimension_kl": product - log_pz,
     }
-
-
-def pairwise_log_density(z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, posterior: str = "normal") -> tf.Tensor:
-    """log q(z_ik|x_jk) for all pairs of samples i and images j, [D, B, B].
-
-    (z − μ)/σ is formed pair by pair: expanding the square into a matrix product cancels in float32 when σ is small.
-    Latents come first, which keeps the long axis innermost: twice as fast on a CPU as [B, B, D].
-    """
-    z, loc, scale = (tf.transpose(tensor) for tensor in (z, loc, scale))
-    return distributions.posterior(loc[:, None, :], scale[:, None, :], posterior).log_prob(z[:, :, None])
 
 
 def sample_log_densities(
@@ -272,8 +198,44 @@ class Objective:
         kl = log_qz_given_x - log_pz
         if not self.pairwise:
             return beta * kl, {"kl": kl}
-        if dataset_size is None:
-            raise ValueError("an objective with a weight of its own on the total correlation needs dataset_size, the N")
-        split = kl_terms(z, loc, scale, dataset_size, self.estimator, posterior, prior)
+        split = kl_terms(z, loc, scale, self._known(dataset_size), self.estimator, posterior, prior)
         total = alpha * split["mutual_information"] + beta * split["total_correlation"] + gamma * split["dimension_kl"]
         return total, {"kl": kl, **split}
+
+    def mean_penalty(
+        self,
+        z: tf.Tensor,
+        loc: tf.Tensor,
+        scale: tf.Tensor,
+        dataset_size: int | None = None,
+        beta: tf.Tensor | None = None,
+        posterior: str = "normal",
+        prior: str | distributions.tfd.Distribution = "normal",
+        step: tf.Tensor | int | None = None,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The batch means of what `penalty` gives, without its [D, B, B] tensor: for training.
+
+        α·I + β·TC + γ·Σ KL_j = α log q(z|x) + (β − α) log q̂(z) + (γ − β) Σ_j log q̂(z_j) − γ log p(z), where the
+        estimates and their gradients come from `tcvae_tf.minibatch.weighted_log_qz`. No gradient passes through the
+        terms that are reported but through `kl`.
+        """
+        alpha, beta, gamma = self.weights(step, beta)
+        log_qz_given_x, log_pz = sample_log_densities(z, loc, scale, posterior, prior)
+        terms = {"kl": log_qz_given_x - log_pz}
+        if not self.pairwise:
+            kl = tf.reduce_mean(terms["kl"])
+            return beta * kl, {"kl": kl}
+        known = self._known(dataset_size)
+        check_batch(self.estimator, z.shape[0], known)
+        weights = (beta - alpha) / z.shape[0], (gamma - beta) / z.shape[0]
+        total, joint, product = weighted_log_qz(z, loc, scale, known, self.estimator, weights, posterior)
+        terms |= {"mutual_information": log_qz_given_x - joint, "total_correlation": joint - product}
+        terms |= {"dimension_kl": product - log_pz}
+        penalty = tf.reduce_mean(alpha * log_qz_given_x - gamma * log_pz) + total
+        return penalty, {name: tf.reduce_mean(term) for name, term in terms.items()}
+
+    @staticmethod
+    def _known(dataset_size: int | None) -> int:
+        if dataset_size is None:
+            raise ValueError("an objective with a weight of its own on the total correlation needs dataset_size, the N")
+        return dataset_size

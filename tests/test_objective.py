@@ -67,79 +67,6 @@ def test_the_terms_with_the_whole_data_set_as_batch_are_exact(batch):
     assert found["total_correlation"].numpy() == pytest.approx(log_qz - log_qz_product)
 
 
-# --- weights --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("batch_size", "dataset_size"), [(2, 2), (2, 9), (8, 8), (8, 40), (64, 737_280)])
-def test_mss_rows_sum_to_one_with_a_sample_s_own_weight_on_the_diagonal(batch_size, dataset_size):
-    weights = np.exp(objective.mss_log_weights(batch_size, dataset_size))
-    assert weights.sum(axis=1) == pytest.approx(np.ones(batch_size))
-    assert np.diag(weights) == pytest.approx(np.full(batch_size, 1 / dataset_size))
-    m = batch_size - 1
-    stratified = weights[np.arange(batch_size), (np.arange(batch_size) + 1) % batch_size]
-    assert stratified == pytest.approx(np.full(batch_size, (dataset_size - m) / (dataset_size * m)))
-
-
-def test_the_released_mss_puts_the_own_weight_into_column_0():
-    n, m = 40, 7
-    flat = np.full(64, 1 / m)
-    flat[:: m + 1] = 1 / n
-    flat[1 :: m + 1] = (n - m) / (n * m)
-    flat[(m - 1) * 8] = (n - m) / (n * m)
-    assert np.exp(objective.mss_released_log_weights(8, n)) == pytest.approx(flat.reshape(8, 8))
-
-
-def test_mws_and_uniform_weights():
-    assert np.exp(objective.mws_log_weights(5, 20)) == pytest.approx(np.full((5, 5), 1 / 100))
-    assert np.exp(objective.uniform_log_weights(5, 20)) == pytest.approx(np.full((5, 5), 1 / 5))
-
-
-def mean_ratio(log_weights, batches=8000, n=40, batch_size=8):
-    """E[q̂(z)] / q(z) over random batches of a mixture of n separated two-dimensional normals, with its error."""
-    rng = np.random.default_rng(0)
-    loc, scale = 20 * rng.uniform(size=(n, 2)), 0.3
-    weights = np.exp(log_weights(batch_size, n))
-
-    def density(z, components):
-        return np.exp(log_normal(z[..., None, :], components, scale).sum(axis=-1))
-
-    images = np.argsort(rng.uniform(size=(batches, n)), axis=1)[:, :batch_size]
-    centres = loc[images]  # [batches, B, 2]
-    z = centres + scale * rng.normal(size=centres.shape)
-    estimate = np.einsum("ij,bij->bi", weights, density(z, centres[:, None]))
-    truth = density(z, loc).mean(axis=-1)
-    ratios = (estimate / truth).mean(axis=1)
-    return ratios.mean(), ratios.std() / np.sqrt(batches)
-
-
-def test_mss_is_unbiased_for_q_of_z():
-    mean, error = mean_ratio(objective.mss_log_weights)
-    assert abs(mean - 1) < 4 * error
-    assert error < 0.02
-
-
-def test_mss_as_released_is_biased():
-    mean, error = mean_ratio(objective.mss_released_log_weights)
-    assert mean - 1 > 20 * error
-
-
-def test_mws_is_biased_downwards():
-    mean, error = mean_ratio(objective.mws_log_weights)
-    assert 1 - mean > 20 * error
-
-
-@pytest.mark.parametrize("estimator", ["mss", "mss_released"])
-def test_mss_needs_two_images(estimator):
-    with pytest.raises(ValueError, match="needs 2 ≤ batch size ≤ N"):
-        objective.ESTIMATORS[estimator](1, 10)
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_batch_larger_than_the_data_is_refused(estimator):
-    with pytest.raises(ValueError, match="≤ N; got batch size 11"):
-        objective.ESTIMATORS[estimator](11, 10)
-
-
 # --- symmetries -----------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +165,24 @@ def test_the_penalty_weights_the_terms(batch):
     penalty, terms = tc.Objective(0.5, 6.0, 2.0, "mss").penalty(*batch, dataset_size=N)
     expected = 0.5 * terms["mutual_information"] + 6 * terms["total_correlation"] + 2 * terms["dimension_kl"]
     assert penalty.numpy() == pytest.approx(expected.numpy())
+
+
+@pytest.mark.parametrize("posterior", ["normal", "laplace"])
+@pytest.mark.parametrize("weights", [(0.5, 6.0, 2.0), (1.0, 6.0, 1.0), (4.0, 4.0, 4.0)])
+def test_the_mean_penalty_and_its_gradient_are_those_of_the_penalty(batch, weights, posterior):
+    arrays, method = [tf.constant(array) for array in batch], tc.Objective(*weights, estimator="mss")
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(arrays)
+        penalty, terms = method.penalty(*arrays, N, posterior=posterior)
+        expected = tf.reduce_mean(penalty)
+        found, means = method.mean_penalty(*arrays, N, posterior=posterior)
+    assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-12)
+    assert list(means) == list(terms) == list(method.terms)
+    for name, term in terms.items():
+        assert means[name].numpy() == pytest.approx(np.mean(term), rel=1e-10), name
+    pairs = zip(tape.gradient(found, arrays), tape.gradient(expected, arrays), strict=True)
+    for gradient, oracle in pairs:
+        assert gradient.numpy() == pytest.approx(oracle.numpy(), rel=1e-9, abs=1e-12)
 
 
 def test_beta_can_be_replaced(batch):

@@ -1,0 +1,36 @@
+"""What is asked of the allocator, in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import re, sys
+import numpy as np
+from tcvae_tf import memory
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+assert memory.keep()
+arrays = [np.ones(2**22) for _ in range(4)]  # 32 MiB each
+held = resident()
+del arrays
+assert held - resident() < 16, "freed memory was given back"
+again = resident()
+arrays = [np.ones(2**22) for _ in range(4)]
+assert resident() - again < 16, "freed memory was not used again"
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc is asked on Linux")
+def test_freed_memory_is_kept_and_used_again():
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=60)
+
+
+def test_elsewhere_nothing_is_asked(monkeypatch):
+    from tcvae_tf import memory
+
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    assert memory.keep.__wrapped__() is False
