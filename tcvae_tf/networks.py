@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tcvae_tf import convolutions
+
 INITIALIZERS = ("pytorch", "keras")
 #: What the last layer of an encoder gives beside loc. Encoders return log σ in any case.
 HEADS = ("log_scale", "log_variance")
@@ -223,7 +225,7 @@ class _Layers:
     def conv(self, inputs, channels: int, kernel=4, stride: int = 2, padding: str = "same", activation=None, name=None):
         fan_in = _area(kernel) * inputs.shape[-1]
         options = {"padding": padding, "activation": activation, "name": name, **self._initial(fan_in)}
-        return keras.layers.Conv2D(channels, kernel, stride, **options)(inputs)
+        return convolutions.BlockConv2D(channels, kernel, stride, **options)(inputs)
 
     def transposed(
         self, inputs, channels: int, kernel=4, stride: int = 2, padding: str = "same", activation=None, name=None
@@ -231,7 +233,7 @@ class _Layers:
         # PyTorch takes the second axis of the kernel for its inputs: here that is the outputs.
         options = {"padding": padding, "activation": activation, "name": name}
         options |= self._initial(_area(kernel) * channels)
-        return keras.layers.Conv2DTranspose(channels, kernel, stride, **options)(inputs)
+        return convolutions.BlockConv2DTranspose(channels, kernel, stride, **options)(inputs)
 
     def normalised(self, inputs):
         """Batch normalisation as PyTorch has it by default, and ReLU."""

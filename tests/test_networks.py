@@ -91,7 +91,7 @@ def test_bad_settings_are_refused(arguments, message):
 
 
 def convolutions(model):
-    kinds = ("conv2d", "loc_and", "logits", "dense")
+    kinds = ("block_conv2d", "loc_and", "logits", "dense")
     return [layer for layer in model.layers if layer.name.startswith(kinds)]
 
 
