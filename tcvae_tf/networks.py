@@ -58,7 +58,7 @@ def mlp(
     hidden = latent
     for _ in range(3):
         hidden = layers.dense(hidden, width, "tanh")
-    logits = keras.layers.Reshape(image_shape)(layers.dense(hidden, pixels, name="logits"))
+    logits = keras.layers.Reshape(image_shape)(layers.wide(hidden, pixels, name="logits"))
     return encoder, keras.Model(latent, logits, name="decoder")
 
 
@@ -221,6 +221,14 @@ class _Layers:
 
     def dense(self, inputs, units: int, activation: str | None = None, name: str | None = None):
         return keras.layers.Dense(units, activation, name=name, **self._initial(inputs.shape[-1]))(inputs)
+
+    def wide(self, inputs, units: int, name: str | None = None):
+        """A dense layer with many more units than inputs, with a kernel of units × inputs.
+
+        Under XLA on a CPU the product that is the gradient of this kernel takes half the time of that of the other.
+        """
+        options = {"bias_axes": "o", "name": name, **self._initial(inputs.shape[-1])}
+        return keras.layers.EinsumDense("bi,oi->bo", units, **options)(inputs)
 
     def conv(self, inputs, channels: int, kernel=4, stride: int = 2, padding: str = "same", activation=None, name=None):
         fan_in = _area(kernel) * inputs.shape[-1]
