@@ -57,7 +57,7 @@ _EXAMPLES = """examples:
   python -m reproduce all --preset=paper --part=$SLURM_ARRAY_TASK_ID/100
                                                 one of 100 jobs; afterwards the same without --part
   python -m reproduce all --draw                only redraws, from the records in results/
-  python -m reproduce benchmark                 what the measures cost: seven minutes
+  python -m reproduce benchmark                 what training and measures cost: ten minutes, two with --quick
 
 Runs that figures share are trained once. Whatever stops it, the same command goes on where it was; several may work in
 one directory of runs at a time.
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--part", type=_part, help="I/N: each N-th run from the I-th on alone, for job arrays; no figure"
     )
+    parser.add_argument("--quick", action="store_true", help="of the benchmark: the steps and the start alone")
     parser.add_argument("--executor", default="processes", choices=executors.EXECUTORS, help="default: processes")
     parser.add_argument("--workers", type=int, help="runs at a time (default: one for each core, as memory allows)")
     parser.add_argument("--threads", type=int, default=1, help="of a run; other numbers give other bits (default: 1)")
@@ -146,7 +147,7 @@ def _resources(options: argparse.Namespace) -> executors.Resources:
 def _work(options: argparse.Namespace) -> int:
     """Does what is not done."""
     if options.figure == "benchmark":
-        print(benchmark.run(options.out))
+        print(benchmark.run(options.out, options.quick))
         return 0
     code, preset = 0, sweep.PRESETS[options.preset]
     # Measured runs first: a run that others want too is then trained with its curve.

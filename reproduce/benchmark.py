@@ -1,225 +1,113 @@
-"""What the measures cost: python -m reproduce benchmark writes results/benchmark.csv and results/BENCHMARK.md.
+"""What training and measures cost: python -m reproduce benchmark writes results/BENCHMARK.md, its two CSV files and the
+figure of how the cost grows.
 
-Each line is measured in a process of its own, which loads codes of a known size, so that its peak of memory is its own.
+`benchmark_training` holds training against what the machine can do, `benchmark_measures` times the measures.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import multiprocessing
+import itertools
 import platform
-import re
-import resource
-import statistics
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tcvae_tf import files, metrics, provenance, results
-from tcvae_tf.codes import Codes
-from tcvae_tf.datasets import dsprites
-from tcvae_tf.factors import FactorGrid
+from reproduce import benchmark_measures, benchmark_training
+from tcvae_tf import files, plots, provenance, results
 from tcvae_tf.results import Row
 
-TITLE = "Benchmark of the measures"
+TITLE = "Benchmark"
+#: Of training and of the measures.
+TRAINING, MEASURES = "benchmark-training.csv", "benchmark.csv"
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One measurement: which measure, on how many images and latents, with how many samples, how often, and whether the
-    codes are like a trained model's or have σ of any size from 1e-4 to 10."""
+def run(out: Path, quick: bool = False) -> str:
+    """Measures, writes the CSV files and what `write` writes into `out`, and returns the report.
 
-    measure: str
-    images: int
-    latents: int = 10
-    samples: int = 0
-    repeats: int = 3
-    scales: str = "trained"
+    Args:
+      quick: leaves out the measures, and of training what needs long trials; what was measured before stays.
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-
-#: Part of the dSprites grid for each number of images.
-GRIDS: dict[int, dict[str, Sequence[int]]] = {
-    737_280: {},
-    245_760: {"shape": [0]},
-    81_920: {"shape": [0], "scale": [0, 3]},
-    30_720: {"shape": [0], "scale": [0, 3], "orientation": range(15)},
-}
-WHOLE = max(GRIDS)
-LINES = (
-    *(Line("mig", images) for images in GRIDS),
-    *(Line("mig", WHOLE, latents) for latents in (5, 20)),
-    Line("mig", WHOLE, 2, repeats=1, scales="1e-4 to 10"),
-    *(Line("elbo_decomposition", images, samples=10_000, repeats=1 if images == WHOLE else 3) for images in GRIDS),
-    *(Line("elbo_decomposition", WHOLE, latents, samples=2_000, repeats=1) for latents in (5, 10, 20)),
-    Line("elbo_decomposition", WHOLE, samples=500),
-    *(Line("mig_monte_carlo", 30_720, samples=samples, repeats=1) for samples in (500, 2_000)),
-    Line("mig_monte_carlo", WHOLE, samples=100, repeats=1),
-    Line("mig_histogram", WHOLE, samples=10_000),
-    Line("factor_vae_score", WHOLE),
-    *(Line(name, WHOLE, repeats=1) for name in ("beta_vae_score", "dci", "sap", "modularity_explicitness")),
-    Line("infomec", WHOLE),
-    Line("gaussian_total_correlation", WHOLE),
-    Line("active_units", WHOLE),
-)
-#: The promises: measure, samples, seconds, gigabytes beyond the codes and error, on all of dSprites with ten latents.
-TARGETS = (("mig", 0, 1.5, 1.0, 1e-4), ("elbo_decomposition", 10_000, 40.0, 1.5, np.inf))
-
-
-def synthetic_codes(grid: FactorGrid, latents: int, scales: str = "trained", seed: int = 0) -> Codes:
-    """Codes like a trained model's: every second latent follows a factor with σ of 0.02 to 0.3, the others are dead."""
-    rng = np.random.default_rng(seed)
-    n = len(grid)
-    loc = 0.1 * rng.standard_normal((n, latents), np.float32)
-    scale = np.exp(0.08 * rng.standard_normal((n, latents), np.float32))
-    several = [name for name, size in zip(grid.names, grid.sizes, strict=True) if size > 1]
-    for place, j in enumerate(range(0, latents, 2)):
-        values = grid.values(several[-1 - place % len(several)])
-        loc[:, j] += 1.7 * (values - values.mean()) / values.std()
-        scale[:, j] = 0.07 * np.exp(0.4 * rng.standard_normal(n, np.float32))
-    if scales != "trained":
-        scale = np.exp(rng.uniform(np.log(1e-4), np.log(10), (n, latents)))
-    return Codes(loc=loc, scale=scale, grid=grid)
-
-
-def _call(line: Line, codes: Codes) -> Any:
-    if line.measure == "elbo_decomposition":
-        return metrics.elbo_decomposition(codes, samples=line.samples)
-    if line.measure == "mig_monte_carlo":
-        return metrics.mig(codes, "monte_carlo", samples=line.samples)
-    if line.measure == "mig_histogram":
-        return metrics.mig(codes, "histogram", samples=line.samples)
-    return getattr(metrics, line.measure)(codes)
-
-
-def _peak() -> float:
-    """The largest memory that this process has had, in GB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # where getrusage counts in what the parent had when this process began
-        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) * 1024 / 1e9  # type: ignore[index]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def _measure(line: Line, path: str, answer: Any) -> None:
-    codes = Codes.load(path)
-    metrics.mig(synthetic_codes(FactorGrid(("a", "b"), (4, 4)), 2))  # imports and first calls
-    before = _peak()
-    seconds = []
-    for _ in range(line.repeats):
-        began = time.perf_counter()
-        found = _call(line, codes)
-        seconds.append(time.perf_counter() - began)
-    error = getattr(found, "error_bound", None) or getattr(found, "standard_error", None)
-    answer.send((statistics.median(seconds), _peak() - before, error))
-
-
-def measure(line: Line) -> Row:
-    """One line, in a new process."""
-    grid, _ = dsprites.GRID.select(GRIDS[line.images])
-    context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "codes.npz"
-        synthetic_codes(grid, line.latents, line.scales).save(path)
-        receive, send = context.Pipe(duplex=False)
-        process = context.Process(target=_measure, args=(line, str(path), send))
-        process.start()
-        send.close()
-        try:
-            seconds, memory, error = receive.recv()
-        except EOFError:
-            raise RuntimeError(f"benchmark: the process that measured {line} died") from None
-        process.join()
-    return {
-        **{name: str(value) for name, value in dataclasses.asdict(line).items()},
-        "seconds": f"{seconds:.4g}",
-        "gigabytes": f"{memory:.3f}",
-        "error": "" if error is None else f"{error:.1e}",
-    }
-
-
-def run(out: Path, lines: Sequence[Line] = LINES) -> str:
-    """Measures, writes benchmark.csv and BENCHMARK.md into `out`, and returns the report."""
-    from rich.progress import track
-
-    machine = f"{provenance.processor()}, {provenance.cores()} cores; Python {platform.python_version()}, NumPy "
-    machine += np.__version__
-    rows = [{**measure(line), "machine": machine} for line in track(lines, TITLE, disable=not sys.stdout.isatty())]
-    results.write_rows(out / "benchmark.csv", rows)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
+        task = progress.add_task("training", total=None)
+        found = []
+        for row in benchmark_training.rows(quick):
+            progress.update(task, description=f"{row['part']}: {row['what']}")
+            found.append({**row, "machine": machine()})
+    results.write_rows(out / TRAINING, found)
+    if not quick:
+        results.write_rows(out / MEASURES, benchmark_measures.rows(machine()))
     return write(out)
 
 
+def machine() -> str:
+    """Processor and versions."""
+    import keras
+    import tensorflow as tf
+
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    found = [details.get("device_name", "GPU") for details in gpus]
+    parts = [*found, f"{provenance.processor()}, {provenance.cores()} cores"]
+    versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    return "; ".join([*parts, ", ".join(f"{n} {v}" for n, v in {**versions, "NumPy": np.__version__}.items())])
+
+
 def write(out: Path) -> str:
-    """BENCHMARK.md from benchmark.csv; "" when there is none."""
-    rows = results.read_rows(out / "benchmark.csv")
-    if not rows:
+    """BENCHMARK.md and its figure from the CSV files; "" when there are none."""
+    training, measures = results.read_rows(out / TRAINING), results.read_rows(out / MEASURES)
+    if not training and not measures:
         return ""
-    text = "\n".join(
-        [
-            "# Benchmark\n",
-            "Generated by `python -m reproduce benchmark` from `benchmark.csv`; not edited by hand. Codes are "
-            "synthetic: half of the latents follow factors of dSprites with σ from 0.02 to 0.3, the others are dead. "
-            "Seconds are medians; GB are the peak beyond the codes themselves, each line in a process of its own.\n",
-            f"Machine: {rows[0]['machine']}.\n",
-            "## Targets, all of dSprites, D = 10\n",
-            _targets(rows),
-            "## All lines\n",
-            _lines(rows),
-            "## How the cost grows\n",
-            "Exponents of a power law, fitted to the lines above.\n",
-            _growth(rows),
-        ]
-    )
-    files.write_text(out / "BENCHMARK.md", text)
+    text = ["# Benchmark\n", "Generated by `python -m reproduce benchmark` from its CSV files; not edited by hand.\n"]
+    if training:
+        text += ["## Training\n", _TOLD, f"Machine: {training[0]['machine']}.\n", *_parts(training)]
+        if grown := _growth(training, measures):
+            plots.save(plots.growth(grown, _CAPTION), out / "figures" / "benchmark")
+            text += ["### How the cost grows\n", "![How the cost grows](figures/benchmark.png)\n", f"{_CAPTION}\n"]
+    text += [benchmark_measures.report(measures)] if measures else []
+    files.write_text(out / "BENCHMARK.md", "\n".join(text))
+    return "\n".join(text)
+
+
+_TOLD = (
+    "Steps are timed in Keras' own loop, everything included: input, unpacking, noise, likelihood, TC, gradients, "
+    "Adam, metrics. Models that are compared take turns, and medians are compared. The bound of a step is the time of "
+    "its matrix products alone, forward and backward, each at its own shape by NumPy's BLAS or by XLA, whichever is "
+    "faster here.\n"
+)
+_CAPTION = (
+    "Seconds of a β-TCVAE step (width 256, batch 512, D = 10 where they are not varied), and of exact MIG; log-log, "
+    "with the exponent of a power law from the last two points."
+)
+
+
+def _parts(rows: Sequence[Row]) -> list[str]:
+    """A table for each part but the growth."""
+    text = []
+    for part, lines in itertools.groupby(rows, key=lambda row: row["part"]):
+        if not part.startswith("growth"):
+            text += [f"### {part}\n", results.table(["", "measured", "target", "met?", "note"], map(_line, lines))]
     return text
 
 
-def _find(rows: Sequence[Row], **where: object) -> list[Row]:
-    where = {"scales": "trained", **where}
-    return [row for row in rows if all(row[name] == str(value) for name, value in where.items())]
+def _line(row: Row) -> list[str]:
+    verdict = {None: "", True: "yes", False: "**NO: failed**"}[benchmark_training.met(row)]
+    unit = f" {row['unit']}" if row["unit"] else ""
+    target = row["target"] + (unit if row["target"] else "")
+    return [row["what"], f"{float(row['value']):.3g}{unit}", target, verdict, row["detail"]]
 
 
-def _targets(rows: Sequence[Row]) -> str:
-    lines = []
-    for name, samples, seconds, memory, error in TARGETS:
-        for row in _find(rows, measure=name, images=WHOLE, latents=10, samples=samples):
-            met = (
-                float(row["seconds"]) <= seconds and float(row["gigabytes"]) <= memory and float(row["error"]) <= error
-            )
-            target = f"{seconds:g} s, {memory:g} GB" + (f", error {error:g}" if error < np.inf else "")
-            verdict = "yes" if met else "**NO: failed**"
-            found = [f"{float(row['seconds']):.2f} s", f"{row['gigabytes']} GB", row["error"], verdict]
-            lines.append([name, samples or "", target, *found])
-    return results.table(["measure", "S", "target", "time", "memory", "error (bound or standard)", "met?"], lines)
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    columns = ("measure", "scales", "images", "latents", "samples", "repeats", "seconds", "gigabytes", "error")
-    lines = [[row[name] if row[name] != "0" else "" for name in columns] for row in rows]
-    return results.table(["measure", "σ", "N", "D", "S", "repeats", "seconds", "GB", "error"], lines)
-
-
-def _growth(rows: Sequence[Row]) -> str:
-    """d log seconds / d log N, D and S, where the other two are fixed."""
-    series = (
-        ("mig", "images", {"latents": 10}),
-        ("mig", "latents", {"images": WHOLE}),
-        ("elbo_decomposition", "images", {"latents": 10, "samples": 10_000}),
-        ("elbo_decomposition", "latents", {"images": WHOLE, "samples": 2_000}),
-        ("elbo_decomposition", "samples", {"images": WHOLE, "latents": 10}),
-        ("mig_monte_carlo", "samples", {"images": 30_720, "latents": 10}),
-    )
-    symbols = {"images": "N", "latents": "D", "samples": "S"}
-    lines = []
-    for name, along, fixed in series:
-        found = sorted((float(row[along]), float(row["seconds"])) for row in _find(rows, measure=name, **fixed))
-        if len(found) > 1:
-            x, seconds = np.log(np.array(found).T)
-            (least, short), (most, long) = found[0], found[-1]
-            ends = [f"{least:,.0f} … {most:,.0f}", f"{short:.3g} … {long:.3g}"]
-            lines.append([name, symbols[along], *ends, f"{np.polyfit(x, seconds, 1)[0]:.2f}"])
-    return results.table(["measure", "in", "from … to", "seconds", "exponent"], lines)
+def _growth(training: Sequence[Row], measures: Sequence[Row]) -> dict[str, dict[float, float]]:
+    """Seconds of a step over batch, latents and width, and of exact MIG over N."""
+    grown: dict[str, dict[float, float]] = {}
+    for row in training:
+        if row["part"].startswith("growth in "):
+            label = row["part"].removeprefix("growth in ")
+            grown.setdefault(f"step: {label}", {})[float(row["x"])] = float(row["value"]) / 1e3
+    mig = benchmark_measures.find(measures, measure="mig", latents=10)
+    if grown and mig:
+        grown["exact MIG: images"] = {float(row["images"]): float(row["seconds"]) for row in reversed(mig)}
+    return grown

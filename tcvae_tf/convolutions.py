@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 
-def _blockwise(layer: Any, height: int, width: int) -> bool:
+def blockwise(layer: Any, height: int, width: int) -> bool:
     """Whether the layer is a 4×4 convolution with stride 2, its larger image has even sides, and there is no GPU."""
     import tensorflow as tf
 
@@ -31,7 +31,7 @@ class BlockConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         _, height, width, channels = inputs.shape
-        if not _blockwise(self, height, width):
+        if not blockwise(self, height, width):
             return super().convolution_op(inputs, kernel)
         rows, columns = height // 2 + 1, width // 2 + 1
         padded = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -46,7 +46,7 @@ class BlockConv2DTranspose(keras.layers.Conv2DTranspose):
     """keras.layers.Conv2DTranspose: [B, H, W, C] → [B, 2H, 2W, filters]."""
 
     def call(self, inputs):
-        if self.output_padding is not None or not _blockwise(self, 2, 2):
+        if self.output_padding is not None or not blockwise(self, 2, 2):
             return super().call(inputs)
         _, height, width, channels = inputs.shape
         padded = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))

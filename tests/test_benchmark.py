@@ -1,55 +1,79 @@
-"""The benchmark of the measures, on codes small enough for a test."""
+"""The benchmark of training and its report, on sizes small enough for a test."""
 
+import numpy as np
 import pytest
 
-from reproduce import benchmark
+from reproduce import benchmark, benchmark_machine, benchmark_training
 from tcvae_tf import results
 
 
-def test_a_line_is_measured_in_a_process_of_its_own(monkeypatch):
-    part = {"shape": [0], "scale": [0, 1], "orientation": [0], "posX": range(6), "posY": range(8)}
-    monkeypatch.setitem(benchmark.GRIDS, 96, part)
-    row = benchmark.measure(benchmark.Line("elbo_decomposition", 96, latents=3, samples=100, repeats=2))
-    assert float(row["seconds"]) > 0 and float(row["gigabytes"]) >= 0 and float(row["error"]) > 0
-    assert (row["measure"], row["images"], row["latents"], row["samples"]) == ("elbo_decomposition", "96", "3", "100")
+def test_the_products_are_those_of_a_step():
+    """Two products for each kernel forward and backward, a third for all that have inputs with a gradient."""
+    batch, width, latents, pixels = 7, 5, 3, 11
+    kernels = [(pixels, width), (width, width), (width, 2 * latents)]
+    kernels += [(latents, width), (width, width), (width, width), (width, pixels)]
+    flop = 6 * batch * sum(a * b for a, b in kernels) - 2 * batch * pixels * width
+    assert benchmark_machine.Bound(benchmark_machine.mlp(batch, width, latents, pixels)).flop == flop
+    forward = benchmark_machine.mlp(batch, width, latents, pixels, backward=False)
+    assert benchmark_machine.Bound(forward).flop == 2 * batch * sum(a * b for a, b in kernels)
 
 
-def test_synthetic_codes_have_live_and_dead_latents():
-    grid, _ = benchmark.dsprites.GRID.select(benchmark.GRIDS[30_720])
-    codes = benchmark.synthetic_codes(grid, 4)
-    assert codes.loc.std(axis=0) == pytest.approx([1.7, 0.1, 1.7, 0.1], rel=0.05)
-    assert codes.scale[:, 0].min() < 0.03 and codes.scale[:, 0].max() > 0.25
+@pytest.mark.parametrize("order", ["nn", "tn", "nt"])
+def test_both_libraries_multiply_the_same_matrices(order):
+    product = benchmark_machine.Product(4, 6, 5, order)
+    by_numpy, by_xla = benchmark_machine._by_numpy(product), benchmark_machine._by_xla(product)
+    assert by_numpy().shape == (4, 5)
+    assert by_xla() == pytest.approx(by_numpy()[0, 0], rel=1e-5)
 
 
-def made_up(line, seconds):
-    row = {
-        "measure": line.measure,
-        "images": line.images,
-        "latents": line.latents,
-        "samples": line.samples,
-        "scales": line.scales,
-    }
-    numbers = {"repeats": 1, "seconds": seconds, "gigabytes": 0.5, "error": "1e-06", "machine": "a machine"}
-    return {name: str(value) for name, value in (row | numbers).items()}
+def test_a_bound_counts_each_product_as_often_as_it_is_made():
+    product = benchmark_machine.Product(8, 8, 8)
+    bound = benchmark_machine.Bound([product, product])
+    bound.measure(0.0)
+    once = benchmark_machine.Bound([product])
+    once._taken = bound._taken
+    assert bound.seconds() == 2 * once.seconds() > 0
 
 
-def test_the_report_names_targets_that_are_missed_and_fits_the_growth(tmp_path):
-    seconds = {"mig": 2e-6, "elbo_decomposition": 4e-5, "mig_monte_carlo": 1.0}
-    rows = [made_up(line, seconds.get(line.measure, 1) * line.images * line.latents / 10) for line in benchmark.LINES]
-    results.write_rows(tmp_path / "benchmark.csv", rows)
+def test_the_term_takes_the_same_gradient_in_blocks_and_whole():
+    blocks, whole = (benchmark_training.total_correlation(16, rows)() for rows in (4, 16))
+    assert blocks == pytest.approx(whole, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "met"), [(0.7, "≥ 0.75", False), (0.8, "≥ 0.75", True), (3, "≤ 2", False), (3, "", None)]
+)
+def test_targets_are_met_or_not(value, target, met):
+    assert benchmark_training.met(benchmark_training.row("part", "what", value, "s", target)) is met
+
+
+def test_the_report_says_what_failed_and_shows_how_the_cost_grows(tmp_path):
+    rows = [
+        benchmark_training.row("A step", "bound ÷ step", 0.7, "", "≥ 0.75", "aimed at 0.8"),
+        benchmark_training.row("A step", "β-TCVAE", 50, "ms"),
+        *(benchmark_training.row("growth in batch", "step", 10 * x, "ms", x=x) for x in (256, 512)),
+    ]
+    results.write_rows(tmp_path / benchmark.TRAINING, [{**row, "machine": "a machine"} for row in rows])
+    line = {"measure": "mig", "images": "100", "latents": "10", "samples": "0", "scales": "trained", "repeats": "1"}
+    line |= {"seconds": "0.5", "gigabytes": "0.1", "error": "1e-6", "machine": "another"}
+    measures = [line, {**line, "images": "50", "seconds": "0.2"}]
+    results.write_rows(tmp_path / benchmark.MEASURES, measures)
     text = benchmark.write(tmp_path)
-    assert text == (tmp_path / "BENCHMARK.md").read_text()
-    targets = text[text.index("## Targets") : text.index("## All lines")]
-    assert "| mig |  | 1.5 s, 1 GB, error 0.0001 | 1.47 s | 0.5 GB | 1e-06 | yes |" in targets
-    assert "| elbo_decomposition | 10000 | 40 s, 1.5 GB | 29.49 s" in targets
-    growth = text[text.index("## How the cost grows") :]
-    assert "| mig | N | 30,720 … 737,280 | 0.0614 … 1.47 | 1.00 |" in growth
-    assert "| elbo_decomposition | S | 500 … 10,000" in growth
-    rows[0]["seconds"] = "1.6"
-    results.write_rows(tmp_path / "benchmark.csv", rows)
-    assert "| 1.60 s | 0.5 GB | 1e-06 | **NO: failed** |" in benchmark.write(tmp_path)
+    assert "| bound ÷ step | 0.7 | ≥ 0.75 | **NO: failed** | aimed at 0.8 |" in text
+    assert "| β-TCVAE | 50 ms |  |  |  |" in text
+    assert "growth in" not in text and "figures/benchmark.png" in text
+    assert (tmp_path / "figures" / "benchmark.svg").exists()
 
 
-def test_without_measurements_there_is_no_report(tmp_path):
-    assert benchmark.write(tmp_path) == ""
-    assert not list(tmp_path.iterdir())
+def test_a_process_of_its_own_answers_or_says_how_to_see_why():
+    with pytest.raises(RuntimeError, match="run it by hand to see why"):
+        benchmark_training.child("no_such_measurement")
+
+
+def test_growth_is_drawn_with_its_exponent():
+    from tcvae_tf import plots
+
+    figure = plots.growth({"batch": {256: 0.1, 1024: 0.4}, "width": {64: 0.1, 256: 1.6}}, "a caption")
+    notes = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert notes == ["1.00", "2.00"]
+    assert np.all([axes.get_xscale() == axes.get_yscale() == "log" for axes in figure.axes])

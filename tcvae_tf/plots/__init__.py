@@ -1,6 +1,6 @@
 """Rows or arrays → matplotlib figures. Trains nothing and imports no TensorFlow."""
 
-from tcvae_tf.plots.curves import Cloud, Sample, against_beta, against_tc, learning_curves, responses
+from tcvae_tf.plots.curves import Cloud, Sample, against_beta, against_tc, growth, learning_curves, responses
 from tcvae_tf.plots.distributions import boxes, joints, mig_distribution
 from tcvae_tf.plots.pictures import Traversal, contact_sheet, traversals
 from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
@@ -16,6 +16,7 @@ __all__ = [
     "against_tc",
     "boxes",
     "contact_sheet",
+    "growth",
     "information",
     "joints",
     "latent_vs_factor",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tcvae_tf.plots import style
-from tcvae_tf.plots.style import COLOURS, COLUMN, MARKS, PAGE, SMALL
+from tcvae_tf.plots.style import COLOURS, COLUMN, MARKS, PAGE, SMALL, TINY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +62,30 @@ def learning_curves(
     key = figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
     key.set_title(style.wrapped(caption, figure.get_figwidth()))
     key.get_title().set_fontsize(style.TINY)
+    return figure
+
+
+@style.styled
+def growth(panels: Mapping[str, Mapping[float, float]], caption: str = "") -> Figure:
+    """How a cost grows: seconds over what was varied, both logarithmic, with the exponent at the end.
+
+    Args:
+      panels: by label of the horizontal axis, seconds by size.
+      caption: printed below.
+    """
+    figure = style.blank(PAGE, 2.1)
+    for axes, (label, seconds), colour in zip(figure.subplots(1, len(panels)), panels.items(), COLOURS, strict=False):
+        x, y = np.array(sorted(seconds.items())).T
+        axes.loglog(x, y, "o-", color=colour, markersize=3)
+        slope = np.diff(np.log(y[-2:]))[0] / np.diff(np.log(x[-2:]))[0]
+        axes.annotate(f"{slope:.2f}", (x[-1], y[-1]), (-4, -12), textcoords="offset points", ha="right", fontsize=SMALL)
+        axes.set_xlabel(label)
+        axes.set_xticks(x, [f"{size:,.0f}" if size < 10_000 else f"{size / 1000:.0f}k" for size in x], fontsize=TINY)
+        axes.minorticks_off()
+        axes.tick_params(axis="x", labelrotation=45)
+    figure.axes[0].set_ylabel("seconds")
+    if caption:
+        figure.supxlabel(style.wrapped(caption, figure.get_figwidth()), fontsize=TINY)
     return figure
 
 
