@@ -29,8 +29,10 @@ def run(out: Path, quick: bool = False) -> str:
     Args:
       quick: leaves out the measures, and of training what needs long trials; what was measured before stays.
     """
+    import tensorflow as tf
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    tf.get_logger().setLevel("ERROR")  # it warns of the many programs that are compiled here on purpose
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
         task = progress.add_task("training", total=None)
