@@ -75,5 +75,5 @@ def test_growth_is_drawn_with_its_exponent():
 
     figure = plots.growth({"batch": {256: 0.1, 1024: 0.4}, "width": {64: 0.1, 256: 1.6}}, "a caption")
     notes = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert notes == ["1.00", "2.00"]
+    assert notes == ["exponent 1.00", "exponent 2.00"]
     assert np.all([axes.get_xscale() == axes.get_yscale() == "log" for axes in figure.axes])

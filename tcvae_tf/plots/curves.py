@@ -78,7 +78,8 @@ def growth(panels: Mapping[str, Mapping[float, float]], caption: str = "") -> Fi
         x, y = np.array(sorted(seconds.items())).T
         axes.loglog(x, y, "o-", color=colour, markersize=3)
         slope = np.diff(np.log(y[-2:]))[0] / np.diff(np.log(x[-2:]))[0]
-        axes.annotate(f"{slope:.2f}", (x[-1], y[-1]), (-4, -12), textcoords="offset points", ha="right", fontsize=SMALL)
+        axes.text(0.06, 0.9, f"exponent {slope:.2f}", transform=axes.transAxes, fontsize=SMALL)
+        axes.set_yticks(y[[0, -1]], [f"{value:.2g}" for value in y[[0, -1]]], fontsize=TINY)
         axes.set_xlabel(label)
         axes.set_xticks(x, [f"{size:,.0f}" if size < 10_000 else f"{size / 1000:.0f}k" for size in x], fontsize=TINY)
         axes.minorticks_off()
