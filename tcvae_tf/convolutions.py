@@ -4,8 +4,8 @@ With p the row within a block and a the block's, u = 2a + p runs over the four r
 
     y_i = Σ_u x_(2i+u−1) K_u = Σ_a Σ_p X_(i+a),p K_(2a+p),    X_(i),p = x_(2i+p−1).
 
-It is the same sum in another order. Strided convolutions and, above all, their gradients are slow on a CPU: under XLA
-the blocks take half the time. On a GPU the layers are Keras' own.
+It is the same sum in another order. Strided convolutions and, above all, their gradients are slow on a CPU; what the
+blocks save is in results/BENCHMARK.md. On a GPU the layers are Keras' own.
 """
 
 from __future__ import annotations

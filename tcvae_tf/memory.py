@@ -15,7 +15,7 @@ def keep() -> bool:
     """Keeps freed memory in this process for its next allocation, on Linux with glibc; whether that took effect.
 
     Otherwise every tensor of more than some hundred kilobytes is given back when it is freed, and each step of training
-    waits for the kernel to clear its pages anew: on a virtual machine a third of the step. Results are the same bits.
+    waits for the kernel to clear its pages anew, which costs most on virtual machines. Results are the same bits.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -118,7 +118,7 @@ def log_weight_rows(
     if estimator == "mss":
         is_own, is_stratified = column == row, column == (row + 1) % batch_size
     else:
-        is_own, is_stratified = (column == 0) & (row != batch_size - 2), (column < 2) & (row >= 0)
+        is_own, is_stratified = (column == 0) & (row != batch_size - 2), column < 2
     return tf.where(is_own, own, tf.where(is_stratified, stratified, rest))
 
 

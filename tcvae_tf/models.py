@@ -151,7 +151,7 @@ class VAE(keras.Model):
     def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The objective's penalty in the present step, and its terms, each a batch mean in nats."""
         families = (self.posterior_family, self.prior)
-        return self.objective.mean_penalty(
+        return self.objective.penalty(
             z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value
         )
 

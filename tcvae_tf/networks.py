@@ -225,7 +225,7 @@ class _Layers:
     def wide(self, inputs, units: int, name: str | None = None):
         """A dense layer with many more units than inputs, with a kernel of units × inputs.
 
-        Under XLA on a CPU the product that is the gradient of this kernel takes half the time of that of the other.
+        The gradient of the other, inputs × units, is a product that XLA on a CPU is slow at.
         """
         options = {"bias_axes": "o", "name": name, **self._initial(inputs.shape[-1])}
         return keras.layers.EinsumDense("bi,oi->bo", units, **options)(inputs)

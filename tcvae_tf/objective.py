@@ -185,39 +185,20 @@ class Objective:
         prior: str | distributions.tfd.Distribution = "normal",
         step: tf.Tensor | int | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """α·I + β·TC + γ·Σ KL_j for each sample, and the terms by name, each [B] in nats.
+        """α·I + β·TC + γ·Σ KL_j and the terms by name, batch means in nats of what `kl_terms`, the readable form, gives.
+
+        No tensor holds all pairs: α·I + β·TC + γ·Σ KL_j = α log q(z|x) + (β − α) log q̂(z) + (γ − β) Σ_j log q̂(z_j)
+        − γ log p(z), where the estimates and their gradients come from `tcvae_tf.minibatch.weighted_log_qz`. Gradients
+        pass through the penalty, and of the terms through `kl` alone.
 
         Args:
           z, loc, scale: [B, D]; `scale` is σ.
           dataset_size: N; not needed when `pairwise` is False.
           beta, step: see `weights`.
           posterior, prior: see `kl_terms`.
-        """
-        alpha, beta, gamma = self.weights(step, beta)
-        log_qz_given_x, log_pz = sample_log_densities(z, loc, scale, posterior, prior)
-        kl = log_qz_given_x - log_pz
-        if not self.pairwise:
-            return beta * kl, {"kl": kl}
-        split = kl_terms(z, loc, scale, self._known(dataset_size), self.estimator, posterior, prior)
-        total = alpha * split["mutual_information"] + beta * split["total_correlation"] + gamma * split["dimension_kl"]
-        return total, {"kl": kl, **split}
 
-    def mean_penalty(
-        self,
-        z: tf.Tensor,
-        loc: tf.Tensor,
-        scale: tf.Tensor,
-        dataset_size: int | None = None,
-        beta: tf.Tensor | None = None,
-        posterior: str = "normal",
-        prior: str | distributions.tfd.Distribution = "normal",
-        step: tf.Tensor | int | None = None,
-    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The batch means of what `penalty` gives, without its [D, B, B] tensor: for training.
-
-        α·I + β·TC + γ·Σ KL_j = α log q(z|x) + (β − α) log q̂(z) + (γ − β) Σ_j log q̂(z_j) − γ log p(z), where the
-        estimates and their gradients come from `tcvae_tf.minibatch.weighted_log_qz`. No gradient passes through the
-        terms that are reported but through `kl`.
+        Raises:
+          ValueError: as `kl_terms`, or `dataset_size` is missing.
         """
         alpha, beta, gamma = self.weights(step, beta)
         log_qz_given_x, log_pz = sample_log_densities(z, loc, scale, posterior, prior)
@@ -225,17 +206,12 @@ class Objective:
         if not self.pairwise:
             kl = tf.reduce_mean(terms["kl"])
             return beta * kl, {"kl": kl}
-        known = self._known(dataset_size)
-        check_batch(self.estimator, z.shape[0], known)
+        if dataset_size is None:
+            raise ValueError("an objective with a weight of its own on the total correlation needs dataset_size, the N")
+        check_batch(self.estimator, z.shape[0], dataset_size)
         weights = (beta - alpha) / z.shape[0], (gamma - beta) / z.shape[0]
-        total, joint, product = weighted_log_qz(z, loc, scale, known, self.estimator, weights, posterior)
+        total, joint, product = weighted_log_qz(z, loc, scale, dataset_size, self.estimator, weights, posterior)
         terms |= {"mutual_information": log_qz_given_x - joint, "total_correlation": joint - product}
         terms |= {"dimension_kl": product - log_pz}
         penalty = tf.reduce_mean(alpha * log_qz_given_x - gamma * log_pz) + total
         return penalty, {name: tf.reduce_mean(term) for name, term in terms.items()}
-
-    @staticmethod
-    def _known(dataset_size: int | None) -> int:
-        if dataset_size is None:
-            raise ValueError("an objective with a weight of its own on the total correlation needs dataset_size, the N")
-        return dataset_size
