@@ -185,7 +185,7 @@ class Objective:
         prior: str | distributions.tfd.Distribution = "normal",
         step: tf.Tensor | int | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """α·I + β·TC + γ·Σ KL_j and the terms by name, batch means in nats of what `kl_terms`, the readable form, gives.
+        """α·I + β·TC + γ·Σ KL_j and the terms by name, batch means in nats of what the readable `kl_terms` gives.
 
         No tensor holds all pairs: α·I + β·TC + γ·Σ KL_j = α log q(z|x) + (β − α) log q̂(z) + (γ − β) Σ_j log q̂(z_j)
         − γ log p(z), where the estimates and their gradients come from `tcvae_tf.minibatch.weighted_log_qz`. Gradients
