@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reproduce import benchmark, benchmark_machine, benchmark_training
+from reproduce import benchmark, benchmark_machine, benchmark_profile, benchmark_steps, benchmark_training
 from tcvae_tf import results
 
 
@@ -36,7 +36,7 @@ def test_a_bound_counts_each_product_as_often_as_it_is_made():
 
 
 def test_the_term_takes_the_same_gradient_in_blocks_and_whole():
-    blocks, whole = (benchmark_training.total_correlation(16, rows)() for rows in (4, 16))
+    blocks, whole = (benchmark_steps.total_correlation(16, rows)() for rows in (4, 16))
     assert blocks == pytest.approx(whole, rel=1e-3, abs=1e-3)
 
 
@@ -67,7 +67,7 @@ def test_the_report_says_what_failed_and_shows_how_the_cost_grows(tmp_path):
 
 def test_a_process_of_its_own_answers_or_says_how_to_see_why():
     with pytest.raises(RuntimeError, match="run it by hand to see why"):
-        benchmark_training.child("no_such_measurement")
+        benchmark_steps.child("no_such_measurement")
 
 
 def test_growth_is_drawn_with_its_exponent():
@@ -77,3 +77,42 @@ def test_growth_is_drawn_with_its_exponent():
     notes = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert notes == ["exponent 1.00", "exponent 2.00"]
     assert np.all([axes.get_xscale() == axes.get_yscale() == "log" for axes in figure.axes])
+
+
+def test_a_loop_s_kernels_count_as_the_loop():
+    events = [("while.1", 0, 100), ("fusion", 10, 20), ("dot", 40, 60), ("dot", 100, 5), ("MatMul.2", 105, 7)]
+    assert benchmark_profile.outermost(reversed(events)) == {"while.1": 100, "dot": 5, "MatMul.2": 7}
+
+
+def test_the_kernels_of_a_profiled_program_are_found(tmp_path):
+    """Those of the profiler's file, each once, and in all no longer than the program ran."""
+    import time
+
+    import tensorflow as tf
+
+    x = tf.random.stateless_normal([300, 300], [0, 0])
+    act = tf.function(lambda: tf.reduce_sum(tf.exp(x @ x)), jit_compile=True, autograph=False)
+    act()
+    with tf.profiler.experimental.Profile(str(tmp_path)):
+        began = time.perf_counter()
+        for _ in range(benchmark_profile.STEPS):
+            float(act())
+        taken = 1e3 * (time.perf_counter() - began) / benchmark_profile.STEPS
+    found = benchmark_profile.kernels(tmp_path)
+    assert {benchmark_profile.group(name) for name in found} >= {"matrix products", benchmark_profile.REST}
+    assert 0 < sum(found.values()) < taken
+
+
+def test_the_report_sets_the_profile_of_a_commit_beside_the_first(tmp_path):
+    line = {"width": "8", "batch": "4", "kernel": "dot", "group": "matrix products"}
+    rows = [{**line, "commit": commit, "ms": ms} for commit, ms in (("first", "3000"), ("second", "2500"))]
+    now = "commit,width,batch,group,kernel,ms\nthird,8,4,matrix products,dot,2000\n"
+    kept = benchmark._beside_the_first(rows, now)
+    assert [row["commit"] for row in kept] == ["first", "third"]
+    assert benchmark._beside_the_first([], now) == kept[1:]
+    results.write_rows(tmp_path / benchmark.PROFILE, kept)
+    training = benchmark_training.row("A step", "β-TCVAE", 50, "ms")
+    results.write_rows(tmp_path / benchmark.TRAINING, [{**training, "machine": "a machine"}])
+    text = benchmark.write(tmp_path)
+    assert "| ms of a β-TCVAE step | commit first | commit third |" in text
+    assert "| matrix products | 3,000 | 2,000 |" in text

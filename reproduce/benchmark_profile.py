@@ -1,0 +1,105 @@
+"""Where the time of a step goes, kernel by kernel, as TensorFlow's profiler has it.
+
+`python -m reproduce.benchmark_profile` writes CSV to standard output: what `benchmark` keeps of the present commit.
+Copied into the reproduce/ of an older checkout and run there, this file profiles that one.
+
+One thread computes, since kernels that run at the same time cannot be told apart by their times.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+#: Steps that are profiled, after as many that are not.
+STEPS = 3
+FIELDS = ("commit", "width", "batch", "group", "kernel", "ms")
+#: What a kernel belongs to, by how its name begins: products and loops keep that of the operation they come from.
+GROUPS = {"matrix products": ("dot", "MatMul", "Einsum"), "loops: the TC term in blocks": ("while",)}
+REST, OUTSIDE = "all other kernels", "outside of XLA's program: input, Keras"
+
+
+def outermost(events: Iterable[tuple[str, int, int]]) -> dict[str, int]:
+    """Time by name in the (name, beginning, length) that lie within no other: a loop's kernels count as the loop."""
+    taken: collections.Counter[str] = collections.Counter()
+    end = 0
+    for name, began, length in sorted(events, key=lambda event: (event[1], -event[2])):
+        if began >= end:
+            end = began + length
+            taken[name] += length
+    return dict(taken)
+
+
+def group(kernel: str) -> str:
+    """The group of a kernel; one without a name is what was outside of the program."""
+    return next((name for name, begins in GROUPS.items() if kernel.startswith(begins)), REST if kernel else OUTSIDE)
+
+
+def kernels(folder: Path) -> dict[str, float]:
+    """Milliseconds of a step in each kernel of XLA's that a profile holds."""
+    # The profiler's own format: it comes with TensorFlow, but not by a public name.
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
+    taken: collections.Counter[str] = collections.Counter()
+    for plane in space.planes:
+        of_xla = {key for key, value in plane.stat_metadata.items() if value.name == "hlo_op"}
+        for line in plane.lines:
+            events = [event for event in line.events if any(stat.metadata_id in of_xla for stat in event.stats)]
+            names = [plane.event_metadata[event.metadata_id].name for event in events]
+            times = [(event.offset_ps, event.duration_ps) for event in events]
+            taken.update(outermost((name, *time) for name, time in zip(names, times, strict=True)))
+    return {name: picoseconds / 1e9 / STEPS for name, picoseconds in taken.items()}
+
+
+def profile(width: int, batch: int) -> list[dict[str, Any]]:
+    """The kernels of a β-TCVAE step, the longest first, and the time that no kernel takes."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    from tcvae_tf import datasets, provenance, runs
+    from tcvae_tf.settings import Run
+
+    data = datasets.load("dsprites")
+    model = runs.model(Run(width=width, batch_size=batch), data, 10**6)
+    images = data.storage[:batch]
+
+    def train() -> float:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            model.train_on_batch(images)
+        return 1e3 * (time.perf_counter() - began) / STEPS
+
+    train()
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            step = train()
+        found = kernels(Path(folder))
+    found[""] = max(0.0, step - sum(found.values()))
+    first = {"commit": (provenance.of(data)["commit"] or "")[:7], "width": width, "batch": batch}
+    lines = [{**first, "group": group(name), "kernel": name, "ms": f"{ms:.4g}"} for name, ms in found.items()]
+    return sorted(lines, key=lambda line: -float(line["ms"]))
+
+
+def by_group(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
+    """Milliseconds of each group in each commit, the commits in their order."""
+    names = [*GROUPS, REST, OUTSIDE]
+    sums: dict[str, dict[str, float]] = {row["commit"]: dict.fromkeys(names, 0.0) for row in rows}
+    for row in rows:
+        sums[row["commit"]][row["group"]] += float(row["ms"])
+    return sums
+
+
+if __name__ == "__main__":
+    writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(profile(*(int(word) for word in sys.argv[1:] or (1200, 2048))))
