@@ -22,7 +22,7 @@ from typing import Any
 STEPS = 3
 FIELDS = ("commit", "width", "batch", "group", "kernel", "ms")
 #: What a kernel belongs to, by how its name begins: products and loops keep that of the operation they come from.
-GROUPS = {"matrix products": ("dot", "MatMul", "Einsum"), "loops: the TC term in blocks": ("while",)}
+GROUPS = {"matrix products": ("dot", "matmul", "einsum"), "loops: the TC term in blocks": ("while",)}
 REST, OUTSIDE = "all other kernels", "outside of XLA's program: input, Keras"
 
 
@@ -39,7 +39,9 @@ def outermost(events: Iterable[tuple[str, int, int]]) -> dict[str, int]:
 
 def group(kernel: str) -> str:
     """The group of a kernel; one without a name is what was outside of the program."""
-    return next((name for name, begins in GROUPS.items() if kernel.startswith(begins)), REST if kernel else OUTSIDE)
+    return next(
+        (name for name, begins in GROUPS.items() if kernel.lower().startswith(begins)), REST if kernel else OUTSIDE
+    )
 
 
 def kernels(folder: Path) -> dict[str, float]:
