@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import itertools
 import logging
 import os
 import signal
@@ -25,6 +26,7 @@ from reproduce import (
     keep,
     latent_vs_factor,
     learning_curves,
+    pilot,
     plans,
     report,
     table1_measures,
@@ -45,8 +47,10 @@ SCRIPTS = {
     "table-metrics": table_metrics,
     "ablations": ablations,
 }
-HISTORIES = {"curves": learning_curves}
+HISTORIES = {"curves": learning_curves, "pilot": pilot}
 COMPUTED = {"faces": faces_standin, "table1": table1_measures}
+#: What "all" leaves out.
+ASIDE = ("pilot",)
 
 _EXAMPLES = """examples:
   python -m reproduce all                       every figure and table with the preset quick
@@ -131,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _chosen(options: argparse.Namespace, scripts: dict[str, ModuleType]) -> list[ModuleType]:
-    return [script for name, script in scripts.items() if options.figure in (name, "all")]
+    everything = options.figure == "all"
+    return [script for name, script in scripts.items() if name == options.figure or (everything and name not in ASIDE)]
 
 
 def _runs(options: argparse.Namespace) -> list[Run]:
@@ -153,7 +158,8 @@ def _work(options: argparse.Namespace) -> int:
     # Measured runs first: a run that others want too is then trained with its curve.
     for script in _chosen(options, HISTORIES):
         followed = script.runs(preset)
-        code |= _execute(followed, options, script.EVERY)
+        for every, group in itertools.groupby(sorted(followed, key=script.every), script.every):
+            code |= _execute(list(group), options, every)
         if not options.part and (rows := script.collect(_done(followed, options.root), options.root)):
             results.write_rows(options.out / script.FILE, rows)
     trained = [run for script in _chosen(options, SCRIPTS) for run in script.runs(preset)]

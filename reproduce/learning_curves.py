@@ -19,8 +19,6 @@ from tcvae_tf.sweep import Preset
 
 TITLE = "Learning curves"
 FILE = "curves.csv"
-#: Epochs from one measurement to the next.
-EVERY = 2
 
 #: What every preset but smoke shows: enough to see that a method learns.
 SHORT = Preset(
@@ -44,6 +42,11 @@ def runs(preset: Preset) -> list[Run]:
     chosen = preset if preset.name == "smoke" else SHORT
     made = [run for dataset in methods.DATASETS for run in chosen.runs(methods.variants(chosen, dataset), dataset)]
     return [run for run in made if run.seed == 0]
+
+
+def every(run: Run) -> int:
+    """Epochs from one measurement to the next."""
+    return 2
 
 
 def collect(made: Sequence[Run], root: Path) -> list[Row]:

@@ -121,12 +121,13 @@ PRESETS = {
         ),
         Preset(
             "cpu",
-            "width 256, ten epochs, five seeds: days on two cores (--plan measures), in as many sittings as you like",
+            "width 256, five epochs, five seeds: most of a day on two cores (--plan measures), in as many sittings as "
+            "you like",
             seeds=tuple(range(5)),
             fewer_seeds=tuple(range(3)),
-            dsprites={"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 10},
-            faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 10},
-            pose={"width": 128, "batch_size": 128, "steps": 1500},
+            dsprites={"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 5},
+            faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 4},
+            pose={"width": 128, "batch_size": 128, "steps": 750},
             betas=_FULL,
             tc_weights=(10.0, 40.0),
             batch_sizes=(256, 1024, 2048),

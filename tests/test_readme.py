@@ -88,7 +88,7 @@ def test_the_presets_are_those_of_the_program():
         assert f"| `{preset.name}` | {preset.purpose}" in TEXT
     assert (PRESETS["cpu"].dsprites["width"], PRESETS["cpu"].dsprites["epochs"], len(PRESETS["cpu"].seeds)) == (
         256,
-        10,
+        5,
         5,
     )
     assert tc.Run().width == 1200

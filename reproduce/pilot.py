@@ -1,0 +1,101 @@
+"""The pilot of the preset cpu: exact measures of dSprites over twice its epochs, two seeds of every method.
+
+The curves say when the order of the methods settles. The preset's epochs follow from them, and from the hours that all
+of its runs may take.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reproduce import learning_curves, methods
+from tcvae_tf import plots, results
+from tcvae_tf.results import Claim, Row
+from tcvae_tf.runs import Run
+from tcvae_tf.sweep import PRESETS, Preset
+
+TITLE = "Pilot of the preset cpu"
+FILE = "pilot.csv"
+
+_MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
+_CPU = PRESETS["cpu"]
+_LONG = dataclasses.replace(
+    _CPU,
+    seeds=(0, 1),
+    dsprites={**_CPU.dsprites, "epochs": 2 * _CPU.dsprites["epochs"]},
+    tc_weights=_CPU.tc_weights[:1],
+)
+
+
+def runs(preset: Preset) -> list[Run]:
+    """Every method with two seeds: of _LONG, or of the preset smoke, which does as little as it can."""
+    chosen = dataclasses.replace(preset, seeds=(0, 1)) if preset.name == "smoke" else _LONG
+    return chosen.runs(methods.variants(chosen), "dsprites")
+
+
+def every(run: Run) -> int:
+    """Epochs from one measurement to the next: ten measurements over the training."""
+    return max(1, run.epochs // _LONG.dsprites["epochs"])
+
+
+def collect(made: Sequence[Run], root: Path) -> list[Row]:
+    """The measured lines of the runs' histories."""
+    return learning_curves.collect(made, root)
+
+
+def _curves(rows: Sequence[Row], name: str) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    """Steps and values by label and seed."""
+    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for row in rows:
+        label = methods.label(row["method"], row["beta"], row["tc_weight"]).replace("\n", ", ")
+        found.setdefault((label, row["seed"]), []).append((int(row["step"]), float(row[name])))
+    return {key: (np.array(points)[:, 0], np.array(points)[:, 1]) for key, points in found.items()}
+
+
+def _at(rows: Sequence[Row], name: str, part: float) -> dict[str, float]:
+    """The mean over seeds at a part of the training, by label."""
+    found: dict[str, list[float]] = {}
+    for (label, _), (steps, values) in _curves(rows, name).items():
+        found.setdefault(label, []).append(float(np.interp(part * steps[-1], steps, values)))
+    return {label: float(np.mean(values)) for label, values in found.items()}
+
+
+def caption(rows: Sequence[Row]) -> str:
+    return f"{rows[0]['network']}, batch {rows[0]['batch']}; two seeds, * the second; FactorVAE takes twice the steps"
+
+
+def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+    """The figure."""
+    panels = {}
+    for name, axis in _MEASURES.items():
+        curves = _curves(rows, name)
+        panels[axis] = {label + ("" if seed == "0" else "*"): curve for (label, seed), curve in curves.items()}
+    return plots.learning_curves({"dSprites": panels}, caption)
+
+
+def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
+    """MIG, mean of the seeds, at parts of the training."""
+    parts = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+    columns = [_at(rows, "data_mig", part) for part in parts]
+    lines: list[list[object]] = [[label, *(f"{column[label]:.3f}" for column in columns)] for label in columns[0]]
+    return results.table(["MIG (mean of seeds) after", *(f"{part:.0%}" for part in parts)], lines)
+
+
+def explain(rows: Sequence[Row]) -> str:
+    """What it decides."""
+    return (
+        "Exact measures of all images. Half of the training are the epochs of the preset cpu, all of whose runs are to "
+        "take no more than eighteen hours on two cores, as `--plan` estimates them.\n"
+    )
+
+
+def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+    """Whether the order of the methods at the preset's epochs is that at twice as many."""
+    half, whole = (_at(rows, "data_mig", part) for part in (0.5, 1.0))
+    orders = [" > ".join(sorted(means, key=means.__getitem__, reverse=True)) for means in (half, whole)]
+    text = "the methods' order in MIG at the preset's epochs is that at twice as many, dSprites"
+    return [Claim(text, "not a claim of the paper", f"{orders[0]}; then {orders[1]}", orders[0] == orders[1])]

@@ -1,0 +1,70 @@
+"""The pilot: what it runs, and when it says that the methods' order is settled."""
+
+import json
+
+import pytest
+
+from reproduce import __main__ as reproduce
+from reproduce import pilot
+from tcvae_tf import results
+from tcvae_tf.sweep import PRESETS
+
+MIGS = {"vae": (0.1, 0.1), "beta_vae": (0.2, 0.25), "factor_vae": (0.15, 0.16), "beta_tcvae": (0.3, 0.4)}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Of made-up histories: MIG at a tenth, at half and at the end of each training."""
+    made = pilot.runs(PRESETS["cpu"])
+    for run in made:
+        home = tmp_path / run.id
+        home.mkdir()
+        (home / "record.json").write_text(json.dumps({"data": {"source": "generated"}}))
+        half, whole = MIGS[run.method]
+        last = 1000 * (2 if run.method == "factor_vae" else 1)
+        points = ((0.1, 0.01), (0.5, half + 0.02 * run.seed), (1, whole))
+        lines = [{"step": str(int(part * last)), "data_mig": str(mig)} for part, mig in points]
+        results.write_rows(
+            home / "history.csv", [{**n, "data_elbo": "-9", "data_total_correlation": "1"} for n in lines]
+        )
+    return pilot.collect(made, tmp_path)
+
+
+def test_every_method_has_two_seeds_over_twice_the_preset_s_epochs():
+    made, preset = pilot.runs(PRESETS["paper"]), PRESETS["cpu"]
+    assert len(made) == len({(run.method, run.seed) for run in made}) == 8
+    assert {run.epochs for run in made if run.method != "factor_vae"} == {2 * preset.dsprites["epochs"]}
+    assert {run.width for run in made} == {preset.dsprites["width"]}
+    assert {run.epochs // pilot.every(run) for run in made} == {2 * preset.dsprites["epochs"]}
+    assert {run.steps for run in pilot.runs(PRESETS["smoke"])} == {20, 40}
+
+
+def test_an_order_that_stays_is_settled_and_one_that_changes_is_a_failed_claim(rows):
+    (claim,) = pilot.check(rows, [])
+    assert claim.holds is True
+    assert claim.ours.startswith("β-TCVAE, β = 6 > β-VAE, β = 4 > FactorVAE, γ = 10 > VAE; then")
+    last = max(int(row["step"]) for row in rows if row["method"] == "beta_vae")
+    late = [
+        {**row, "data_mig": "0.5"} if row["method"] == "beta_vae" and row["step"] == f"{last}" else row for row in rows
+    ]
+    assert pilot.check(late, [])[0].holds is False
+
+
+def test_the_table_has_the_mean_of_the_seeds_at_parts_of_each_training(rows):
+    table = pilot.tabulate(rows, [])
+    assert "| FactorVAE, γ = 10 | 0.010 | 0.048 |" in table
+    assert "| β-TCVAE, β = 6 | 0.010 |" in table and "| 0.310 | 0.328 |" in table
+
+
+def test_the_second_seed_is_drawn_broken(rows):
+    figure = pilot.draw(rows, [], pilot.caption(rows))
+    looks = {line.get_label(): line.get_linestyle() for axes in figure.axes for line in axes.lines}
+    assert (looks["VAE"], looks["VAE*"]) == ("-", "--")
+
+
+def test_all_leaves_the_pilot_out_and_its_name_takes_it():
+    def named(name):
+        return reproduce._chosen(reproduce._parser().parse_args([name]), reproduce.HISTORIES)
+
+    assert pilot not in named("all")
+    assert named("pilot") == [pilot]
