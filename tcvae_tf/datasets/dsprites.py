@@ -10,11 +10,13 @@ Original data: Matthey, Higgins, Hassabis, Lerchner, *dSprites: Disentanglement 
 
 from __future__ import annotations
 
+import contextlib
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -107,6 +109,55 @@ def read_official(path: str | Path, write: Callable[[int, np.ndarray], None]) ->
       FileNotFoundError: there is no such file.
       ValueError: it is no dSprites file: a missing array, another shape or dtype, other values, another order.
     """
+    with _readable(path):
+        if not np.array_equal(_classes(path), GRID.to_values(np.arange(len(GRID)))):
+            raise WrongFile("'latents_classes' is not the dSprites grid in C order")
+        with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as file:
+            for first, images in _pieces(file):
+                write(first, np.packbits(images.reshape(len(images), -1), axis=1))
+
+
+class Differences(NamedTuple):
+    """How two sets of the same images differ: in how many images and pixels, and the value indices of the first."""
+
+    images: int
+    pixels: int
+    first: tuple[int, ...] | None
+
+
+def differences(path: str | Path, packed: np.ndarray) -> Differences:
+    """Compares the images of DeepMind's npz with others, in pieces; each is found by its labels, whatever the order.
+
+    Args:
+      path: the file.
+      packed: bit-packed images in C order, uint8 [N, 512], as `generate` writes them.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no dSprites file: a missing array, another shape or dtype, other values, labels that are not
+        those of every cell once.
+    """
+    counts = np.zeros(len(GRID), np.int64)
+    with _readable(path):
+        classes = _classes(path)
+        if np.any(classes < 0) or np.any(classes >= GRID.sizes):
+            raise WrongFile("'latents_classes' has values that dSprites has not")
+        cells = GRID.to_indices(classes)
+        if not np.array_equal(np.bincount(cells, minlength=len(GRID)), np.ones(len(GRID))):
+            raise WrongFile("'latents_classes' does not name every cell of the dSprites grid once")
+        with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as file:
+            for first, images in _pieces(file):
+                here = cells[first : first + len(images)]
+                found = np.packbits(images.reshape(len(images), -1), axis=1) ^ packed[here]
+                counts[here] = np.unpackbits(found, axis=1).sum(axis=1, dtype=np.int64)
+    wrong = np.flatnonzero(counts)
+    least = tuple(GRID.to_values(wrong[0]).tolist()) if len(wrong) else None
+    return Differences(len(wrong), int(counts.sum()), least)
+
+
+@contextlib.contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Says in one line, with the remedy, what is wrong with a file that is read meanwhile."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; download {OFFICIAL_FILE} there or use source='generated'")
@@ -114,20 +165,22 @@ def read_official(path: str | Path, write: Callable[[int, np.ndarray], None]) ->
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: is no npz file; {remedy}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = set(archive.files)
-            classes = archive["latents_classes"] if "latents_classes" in names else np.zeros(0)
-        if not {"imgs", "latents_classes"} <= names:
-            raise WrongFile("has no arrays 'imgs' and 'latents_classes'")
-        if classes.shape != (len(GRID), 6) or not np.array_equal(classes[:, 1:], GRID.to_values(np.arange(len(GRID)))):
-            raise WrongFile("'latents_classes' is not the dSprites grid in C order")
-        with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as file:
-            for first, images in _pieces(file):
-                write(first, np.packbits(images.reshape(len(images), -1), axis=1))
+        yield
     except WrongFile as error:
         raise ValueError(f"{path}: {error}; {remedy}") from None
     except (zipfile.BadZipFile, zlib.error, tokenize.TokenError, EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read ({error}); {remedy}") from error
+
+
+def _classes(path: str | Path) -> np.ndarray:
+    """The labels of a file, value indices [N, 5]."""
+    with np.load(path, allow_pickle=False) as archive:
+        if not {"imgs", "latents_classes"} <= set(archive.files):
+            raise WrongFile("has no arrays 'imgs' and 'latents_classes'")
+        classes = archive["latents_classes"]
+    if classes.shape != (len(GRID), 6) or classes.dtype.kind not in "iu":
+        raise WrongFile(f"'latents_classes' is {classes.dtype} {classes.shape}, not integers {(len(GRID), 6)}")
+    return classes[:, 1:]
 
 
 class WrongFile(Exception):
