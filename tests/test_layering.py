@@ -54,6 +54,8 @@ LIGHT = [
     "plots",
     "cleaning",
     "cli",
+    "explore",
+    "pictures",
     "compare",
     "scoring",
     "datasets",

@@ -2,6 +2,7 @@
 
 from tcvae_tf.plots.curves import Cloud, Sample, against_beta, against_tc, growth, learning_curves, responses
 from tcvae_tf.plots.distributions import boxes, joints, mig_distribution
+from tcvae_tf.plots.looking import encodes, heat_map, latents, training, traversal, traversal_gif
 from tcvae_tf.plots.pictures import Traversal, contact_sheet, traversals
 from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
 from tcvae_tf.plots.style import COLOURS, save
@@ -16,13 +17,19 @@ __all__ = [
     "against_tc",
     "boxes",
     "contact_sheet",
+    "encodes",
     "growth",
+    "heat_map",
     "information",
     "joints",
     "latent_vs_factor",
+    "latents",
     "learning_curves",
     "mig_distribution",
     "responses",
     "save",
+    "training",
+    "traversal",
+    "traversal_gif",
     "traversals",
 ]
