@@ -17,6 +17,8 @@ from tcvae_tf.runs import Run
 from tcvae_tf.sweep import Preset
 
 TITLE = "Figure 3: MIG over random initialisations"
+#: Records of methods of one's own have columns too.
+OWN = True
 
 #: The orderings of the paper's medians on dSprites; on 3D Faces we know of no numbers.
 ORDER = (
@@ -56,11 +58,16 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
     samples, published = {}, {}
     for dataset in methods.present(rows):
         name = methods.title(rows, dataset)
-        labels = {method: methods.tuned_label(rows, dataset, method) for method in methods.NAMES}
+        labels = {method: methods.tuned_label(rows, dataset, method) for method in _shown(rows, dataset)}
         samples[name] = {labels[method]: _migs(rows, dataset, method) for method in labels}
         lines = _published(paper, dataset)
         published[name] = {labels[method]: float(line["value"]) for method, line in lines.items()}
     return plots.mig_distribution(samples, published, "; ".join(filter(None, [caption, methods.tried(rows)])))
+
+
+def _shown(rows: Sequence[Row], dataset: str) -> list[str]:
+    """The methods that have a column."""
+    return [*methods.NAMES, *methods.own(rows, dataset)]
 
 
 def _migs(rows: Sequence[Row], dataset: str, method: str) -> np.ndarray:
@@ -78,12 +85,13 @@ def _table(rows: Sequence[Row], paper: Sequence[Row], dataset: str) -> str:
     gaps = sorted({name for line in rows for name in line if name.startswith("mig_gaps.") and line[name]})
     known = _published(paper, dataset)
     lines = []
-    for method in methods.NAMES:
+    for method in _shown(rows, dataset):
         for label, chosen, shown in _settings(rows, dataset, method):
-            said = f"{known[method]['value']} ({known[method]['mark']})" if method in known else "not known to us"
+            said = "not known to us" if method in methods.NAMES else "–"
+            said = f"{known[method]['value']} ({known[method]['mark']})" if method in known else said
             ours = methods.medians(chosen, "mig") if chosen else "not run here"
-            means = [_short(results.values(chosen, name)) for name in (*_ALSO, *gaps)]
-            lines.append([label.replace("\n", ", "), said if shown else "", ours, *means])
+            means = [methods.short(results.values(chosen, name)) if chosen else "" for name in (*_ALSO, *gaps)]
+            lines.append([methods.in_line(label), said if shown else "", ours, *means])
     header = ["method", "published median MIG", "our median MIG [90% interval]", *_ALSO.values()]
     header += [f"gap {name.removeprefix('mig_gaps.')}" for name in gaps]
     return results.table(header, lines) + _discriminators(rows, dataset)
@@ -103,10 +111,6 @@ def _settings(rows: Sequence[Row], dataset: str, method: str) -> list[tuple[str,
     return settings
 
 
-def _short(sample: np.ndarray) -> str:
-    return f"{np.median(sample):.3g}" if len(sample) else ""
-
-
 def _discriminators(rows: Sequence[Row], dataset: str) -> str:
     """FactorVAE's own estimate of its total correlation beside the exact one."""
     told = []
@@ -115,7 +119,7 @@ def _discriminators(rows: Sequence[Row], dataset: str) -> str:
             r for r in methods.of(rows, dataset, "factor_vae", tc_weight=weight) if r.get("discriminator.accuracy")
         ]
         names = ("discriminator.total_correlation", "total_correlation", "discriminator.accuracy")
-        seen, exact, accuracy = (_short(results.values(chosen, name)) for name in names)
+        seen, exact, accuracy = (methods.short(results.values(chosen, name)) for name in names)
         if chosen:
             told.append(f"γ = {weight:g}: {seen} against {exact}, accuracy {accuracy} (n = {len(chosen)})")
     if not told:

@@ -1,4 +1,6 @@
-"""What the scripts share: the methods and data sets with their names, and how rows are chosen and put into words."""
+"""What the scripts share: the methods and data sets with their names, and how rows are chosen and put into words.
+
+What `tcvae_tf.compare` needs too is there, and is taken from there."""
 
 from __future__ import annotations
 
@@ -7,30 +9,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tcvae_tf import plots, results
+from tcvae_tf.compare import BASELINES, NAMES, TITLES, in_line, label, of, short, title, tuned, tuned_label, weights
 from tcvae_tf.datasets import dsprites, faces3d
 from tcvae_tf.results import Claim, Correlation, Estimate, Row
 from tcvae_tf.runs import Run
-from tcvae_tf.sweep import PAPER, PAPER_SEEDS, Preset
+from tcvae_tf.sweep import PAPER, PAPER_BETAS, PAPER_SEEDS, Preset
 
-DATASETS = ("dsprites", "faces3d")
-TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
+__all__ = ["BASELINES", "NAMES", "PAPER_BETAS", "in_line", "label", "short", "tuned", "tuned_label"]
 
-#: In the order of the paper's figure 3.
-NAMES = {"vae": "VAE", "beta_vae": "β-VAE", "infogan": "InfoGAN", "factor_vae": "FactorVAE", "beta_tcvae": "β-TCVAE"}
+DATASETS = tuple(TITLES)
+
 #: The methods that are run at several β.
 OVER_BETA = ("beta_vae", "beta_tcvae")
-#: The β that the paper chose for each.
-PAPER_BETAS = {"beta_vae": 4.0, "beta_tcvae": 6.0}
 
 
 def variants(preset: Preset, part: str = "dsprites") -> list[dict]:
-    """The methods that are trained here, with the β that the paper chose; FactorVAE with every weight of the preset."""
-    return [
-        {"method": "vae"},
-        {"method": "beta_vae", "beta": PAPER_BETAS["beta_vae"]},
-        *(preset.factor_vae(part, weight) for weight in preset.tc_weights),
-        {"method": "beta_tcvae", "beta": PAPER_BETAS["beta_tcvae"]},
-    ]
+    """The methods that are trained here, as figure 3 has them."""
+    return preset.variants(part)
 
 
 def over_betas(preset: Preset) -> list[dict]:
@@ -39,16 +34,18 @@ def over_betas(preset: Preset) -> list[dict]:
     return one + [{"method": method, "beta": beta} for beta in preset.betas if beta > 1 for method in OVER_BETA]
 
 
-def label(method: str, beta: str = "", tc_weight: str = "") -> str:
-    """The name of a method over its weight, where it has one."""
-    weight = {"factor_vae": ("γ", tc_weight)}.get(method, ("β", beta) if method in OVER_BETA else ("", ""))
-    return NAMES[method] + (f"\n{weight[0]} = {float(weight[1]):g}" if weight[1] else "")
+def own(rows: Sequence[Row], dataset: str) -> list[str]:
+    """Methods of one's own that have rows on a data set, in the order of their names."""
+    return sorted({line["run.method"] for line in rows if line["run.dataset"] == dataset} - set(NAMES))
 
 
-def title(rows: Sequence[Row], dataset: str) -> str:
-    """The name of a data set, which says so where it stands for another."""
-    stand_in = any(line["data.source"] == "stand-in" for line in rows if line["run.dataset"] == dataset)
-    return TITLES[dataset] + (f" ({faces3d.STAND_IN})" if stand_in else "")
+def own_ids(rows: Sequence[Row], preset: Preset) -> set[str]:
+    """The ids of the rows of methods of one's own that were run just as a preset runs the others."""
+    found = set()
+    for part in DATASETS:
+        for method in own(rows, part):
+            found |= {run.id for run in preset.runs([{"method": method}], part)}
+    return found & {line["id"] for line in rows}
 
 
 def where(rows: Sequence[Row], dataset: str) -> str:
@@ -70,15 +67,6 @@ def alike(rows: Sequence[Row]) -> list[Row]:
 def present(rows: Sequence[Row]) -> list[str]:
     """The data sets that have records; dSprites in any case."""
     return [dataset for dataset in DATASETS if dataset == "dsprites" or any(r["run.dataset"] == dataset for r in rows)]
-
-
-def of(
-    rows: Sequence[Row], dataset: str, method: str, beta: float | None = None, tc_weight: float | None = None
-) -> list[Row]:
-    """The rows of a method on a data set, at one weight where one is given."""
-    chosen = [line for line in rows if (line["run.dataset"], line["run.method"]) == (dataset, method)]
-    chosen = [line for line in chosen if beta is None or float(line["run.beta"]) == beta]
-    return [line for line in chosen if tc_weight is None or float(line["run.tc_weight"]) == tc_weight]
 
 
 def at_beta(rows: Sequence[Row], dataset: str, method: str, beta: float) -> list[Row]:
@@ -106,26 +94,6 @@ def same_beta(rows: Sequence[Row], dataset: str, quantity: str) -> list[tuple[np
         theirs, ours = (results.values(of(rows, dataset, method, beta), quantity) for method in OVER_BETA)
         pairs += [(ours, theirs)] if len(ours) and len(theirs) else []
     return pairs
-
-
-def weights(rows: Sequence[Row], dataset: str) -> list[float]:
-    """The weights that FactorVAE was run with, ascending."""
-    return sorted({float(line["run.tc_weight"]) for line in of(rows, dataset, "factor_vae")})
-
-
-def tuned(rows: Sequence[Row], dataset: str, method: str) -> list[Row]:
-    """The rows of a method as the paper tuned it: at its β, and FactorVAE with the weight of the best median MIG."""
-    if method != "factor_vae":
-        return of(rows, dataset, method, PAPER_BETAS.get(method))
-    candidates = [of(rows, dataset, method, tc_weight=weight) for weight in weights(rows, dataset)]
-    return max(candidates, key=lambda lines: results.median(results.values(lines, "mig")).value, default=[])
-
-
-def tuned_label(rows: Sequence[Row], dataset: str, method: str) -> str:
-    """Its label, with the weight that is shown."""
-    shown = tuned(rows, dataset, method)
-    weight = shown[0]["run.tc_weight"] if shown and method == "factor_vae" else ""
-    return label(method, f"{PAPER_BETAS.get(method, '')}", weight)
 
 
 def tried(rows: Sequence[Row]) -> str:

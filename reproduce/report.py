@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reproduce import circumstances
+from reproduce import circumstances, methods
 from tcvae_tf import files, pictures, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
@@ -60,8 +60,8 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
     """Draws every figure that has rows in `out` and writes RESULTS.md. Returns the claims of each as text for the
     terminal, with the failed ones red where there is one.
 
-    `scripts` draw from runs, in records.csv, those with `chosen` also from arrays/<id>.npz; `computed` have a file of
-    rows each.
+    `scripts` draw from runs, in records.csv, those with `chosen` also from arrays/<id>.npz; those with `OWN` show
+    methods of one's own beside the paper's, where there are records of them. `computed` have a file of rows each.
     """
     rows = sorted(results.read_rows(out / "records.csv"), key=lambda line: line["id"])
     paper = results.read_rows(PAPER)
@@ -69,6 +69,7 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
     for preset in reversed(PRESETS.values()):
         for name, script in scripts.items():
             wanted = {run.id for run in script.runs(preset)}
+            wanted |= methods.own_ids(rows, preset) if getattr(script, "OWN", False) else set()
             if found := [line for line in rows if line["id"] in wanted]:
                 sections.append(_of_runs(name, script, preset, found, len(wanted), paper, out))
     for name, script in computed.items():

@@ -16,6 +16,8 @@ from tcvae_tf.runs import Run
 from tcvae_tf.sweep import Preset
 
 TITLE = "Measures side by side"
+#: Records of methods of one's own have columns too.
+OWN = True
 
 MEASURES = {
     "beta_vae_score": "β-VAE score",
@@ -23,8 +25,6 @@ MEASURES = {
     "mig": "MIG (exact)",
     "mig_histogram": "MIG (histogram)",
 }
-#: The methods that are trained here.
-_TRAINED = tuple(method for method in methods.NAMES if method != "infogan")
 
 
 def runs(preset: Preset) -> list[Run]:
@@ -33,8 +33,9 @@ def runs(preset: Preset) -> list[Run]:
 
 
 def _samples(rows: Sequence[Row], dataset: str, measure: str) -> dict[str, np.ndarray]:
-    """One measure of each method as the paper tuned it."""
-    return {m: results.values(methods.tuned(rows, dataset, m), measure) for m in _TRAINED}
+    """One measure of each method that was trained, as the paper tuned it."""
+    shown = [*methods.BASELINES, *methods.own(rows, dataset)]
+    return {m: results.values(methods.tuned(rows, dataset, m), measure) for m in shown}
 
 
 def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
@@ -44,7 +45,9 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
     for dataset in methods.present(rows):
         for measure, name in MEASURES.items():
             samples = _samples(rows, dataset, measure)
-            panels[f"{name}\n{methods.TITLES[dataset]}"] = {methods.NAMES[m]: sample for m, sample in samples.items()}
+            panels[f"{name}\n{methods.TITLES[dataset]}"] = {
+                methods.NAMES.get(m, methods.label(m)): sample for m, sample in samples.items()
+            }
     stand_in = [methods.title(rows, dataset) for dataset in methods.present(rows) if dataset != "dsprites"]
     shown = "; ".join([caption, "methods at the weights of figure 3", *stand_in])
     return plots.boxes(panels, caption=shown, columns=len(MEASURES))
@@ -68,7 +71,7 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
         cells = [str(results.median(sample)) for sample in samples.values()]
         ahead = results.compare_within(methods.same_beta(rows, dataset, measure))
         lines.append([name, *cells, results.separation(list(samples.values())), ahead])
-    header = ["measure", *(methods.NAMES[method] for method in _TRAINED)]
+    header = ["measure", *(methods.NAMES.get(method, method) for method in _samples(rows, dataset, "mig"))]
     return results.table([*header, "variance of ranks between methods", "β-TCVAE above β-VAE at the same β"], lines)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcvae_tf import files
+from tcvae_tf import custom, files
 from tcvae_tf.factors import FactorGrid
 
 if TYPE_CHECKING:
@@ -115,14 +115,15 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     """q(z|x_n) and one sample of log p(x_n|z) for every cell of the grid.
 
     Args:
-      vae: a `tc.VAE`, or a model that owns one as `.vae`.
+      vae: a `tc.VAE`, a model that owns one as `.vae`, or one of your own with `encode` (see `tcvae_tf.custom`);
+        without `decode` there is no log p(x|z).
       data: images on a full grid.
       batch_size: images at a time. The noise of a batch depends on (vae.seed, its number), so that the same call gives
         the same bits.
       verbose: 0 for no progress bar; "auto" shows one where there is more than a moment's work.
 
     Raises:
-      ValueError: images of another shape than the model's.
+      ValueError: images of another shape than the model's, or no posteriors.
     """
     import keras
     import tensorflow as tf
@@ -130,6 +131,8 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     from tcvae_tf.models import ENCODE
 
     vae = getattr(vae, "vae", vae)
+    if not hasattr(vae, "encode_batch"):
+        vae = custom.Own(vae, data.image_shape)
     if tuple(data.image_shape) != tuple(vae.image_shape):
         raise ValueError(f"the model takes images {vae.image_shape}, {data.name} has {data.image_shape}")
     n, batch_size = len(data.grid), min(batch_size, len(data.grid))
@@ -137,18 +140,20 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     starts = range(0, n, batch_size)
     show = len(starts) > 20 if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(n, verbose=int(show), unit_name="image")
-    found = {name: np.empty((n, vae.latent_dim), "f4") for name in ("loc", "scale", "cross_entropy")}
-    found["log_px"] = np.empty(n, "f4")
+    found: dict[str, np.ndarray] = {}
     for index, start in enumerate(starts):
         # The last batch is filled up with images already seen, so that one compiled program serves all.
         rows = np.arange(start, start + batch_size) % n
         batch = tf.constant(data.storage[start : start + batch_size] if rows[-1] >= start else data.storage[rows])
         stop = min(start + batch_size, n)
         parts = vae.encode_batch(batch, vae.noise_seed(ENCODE, tf.constant(index)))
-        for array, part in zip(found.values(), parts, strict=True):
-            array[start:stop] = part.numpy()[: stop - start]
+        for name, part in zip(("loc", "scale", "cross_entropy", "log_px"), parts, strict=True):
+            if part is not None:
+                if not start:
+                    found[name] = np.empty((n, *part.shape[1:]), "f4")
+                found[name][start:stop] = part.numpy()[: stop - start]
         progress.add(stop - start)
-    cross_entropy = found.pop("cross_entropy")
+    cross_entropy = found.pop("cross_entropy", None)
     if vae.prior_family != "normal":
         found["prior_cross_entropy"] = data.grid.probabilities @ cross_entropy
     return Codes(**found, grid=data.grid, posterior=vae.posterior_family)

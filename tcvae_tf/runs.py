@@ -2,24 +2,31 @@
 
 `runs/<id>/` holds run.json (what was asked, written before step 0), history.csv, checkpoint/latest.keras and the one
 before it, pictures.npz, codes.npz and, last, record.json: its existence means done. error.txt says why a run failed.
+
+A method of one's own may change under the same name: run.json and the record keep the SHA-256 of its source file. What
+is not trained to the end is then begun anew; what is done stays, and a warning says that it is of another source.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
+import functools
 import json
 import logging
 import math
 import traceback
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tcvae_tf import datasets, files, provenance
+from tcvae_tf import custom, datasets, files, provenance
 from tcvae_tf.factors import joint_weights
 from tcvae_tf.settings import RECIPE, Run
+from tcvae_tf.version import __version__
 
 log = logging.getLogger("tcvae_tf")
 
@@ -48,6 +55,8 @@ def read_record(run: Run, root: str | Path = "runs") -> dict | None:
         log.warning("%s cannot be read; the run is measured again", path)
         return None
     usable = isinstance(record, dict) and _is_of(record, run) and record.get("measures") == MEASURES
+    if usable:
+        _warn_of_another_source(run, record, path.parent)
     return record if usable else None
 
 
@@ -59,6 +68,27 @@ def _is_of(header: dict, run: Run) -> bool:
     if origin and header.get("data", {}).get("source") != origin:
         return False
     return (header.get("id"), header.get("run"), header.get("recipe")) == (run.id, fields, RECIPE)
+
+
+def _source(run: Run) -> dict[str, dict]:
+    """What a header says of the source of a method of one's own; nothing of ours."""
+    path = custom.source(run.method) if run.own else None
+    return {"source": {"file": path.name, "sha256": custom.digest(run.method)}} if path else {}
+
+
+def _warn_of_another_source(run: Run, header: dict, home: Path) -> None:
+    """Says so, once, when the method has changed since a run was trained, as far as its source can be found here."""
+    now = _source(run)
+    if now and header.get("source") != now["source"]:
+        _warn_once(
+            f"{run.id} was trained by another {now['source']['file']} than the present one; delete {home} to train it "
+            "anew, or give the changed function another name"
+        )
+
+
+@functools.cache
+def _warn_once(words: str) -> None:
+    log.warning("%s", words)
 
 
 def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", measure_every: int = 0) -> dict:
@@ -114,7 +144,7 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: 
     data = _data(run)
     if not data.grid.scored:
         raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin, or fix fewer")
-    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data)}
+    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data), **_source(run)}
     header, found = _trained_before(home, run, header)
     if found is None:
         _drop_foreign_work(home, run, header)
@@ -136,7 +166,9 @@ def _trained_before(home: Path, run: Run, header: dict) -> tuple[dict, Any]:
     if not ((home / "codes.npz").exists() and _is_of(before, run) and before.get("data") == header["data"]):
         return header, None
     try:
-        return before, codes.Codes.load(home / "codes.npz")
+        found = codes.Codes.load(home / "codes.npz")
+        _warn_of_another_source(run, before, home)
+        return before, found
     except _UNREADABLE as error:
         log.warning("%s cannot be read (%s); encoding again", home / "codes.npz", error)
         return header, None
@@ -150,7 +182,8 @@ def _trained_now(run: Run, home: Path, data: Any, verbose: str | int, measure_ev
     found = codes.encode(trained, data, verbose=verbose)
     if run.method == "factor_vae":
         files.write_json(home / "discriminator.json", trained.judge(found.sample(100_000)))
-    pictures.save(home / "pictures.npz", trained, data, found)
+    if found.log_px is not None:  # it decodes
+        pictures.save(home / "pictures.npz", trained, data, found)
     found.save(home / "codes.npz")
     callbacks.previous(home / CHECKPOINT).unlink(missing_ok=True)
     return found
@@ -173,24 +206,26 @@ def _header(home: Path) -> dict:
 
 
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
-    """Starts over where a checkpoint was made from other data, by other versions, or with other threads."""
+    """Starts over where a checkpoint was made from other data, by other versions or source, or with other threads."""
     before = _header(home)
-    same = all(before.get(part) == header[part] for part in ("data", "versions", "device"))
+    same = all(before.get(part) == header.get(part) for part in ("data", "versions", "device", "source"))
     kept = ("codes.npz", "discriminator.json", "pictures.npz")
     work = [*(home / "checkpoint").glob("*.keras"), *(home / name for name in kept if (home / name).exists())]
     if work and not (_is_of(before, run) and same):
-        log.warning("%s was begun with other data, versions or device; starting over", run.id)
+        log.warning("%s was begun with other data, versions, source or device; starting over", run.id)
         for path in (*work, home / "history.csv"):
             path.unlink(missing_ok=True)
 
 
 def model(run: Run, data: Any, steps: int) -> Any:
-    """The untrained model of a run, ready for so many steps of training."""
+    """The untrained model of a run, ready for so many steps of training; a `custom.Own` for a method of one's own."""
     import keras
 
     from tcvae_tf import factor_vae, models, networks
     from tcvae_tf.objective import Objective
 
+    if run.own:
+        return custom.make(run, data)
     make = getattr(networks, run.network)
     encoder, decoder = make(data.image_shape, run.latent_dim, run.width, run.initializer, run.seed, run.head)
     weights = (run.alpha, run.beta, run.gamma)
@@ -216,7 +251,11 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     checkpoint = home / CHECKPOINT
     per_epoch = data.steps_per_epoch(run.images_per_step)
     steps = run.step_count(per_epoch)
-    trained = _restored(checkpoint) or _restored(callbacks.previous(checkpoint)) or model(run, data, steps)
+    saved = (checkpoint, callbacks.previous(checkpoint))
+    own = (lambda: model(run, data, steps)) if run.own else None
+    trained = _restored(saved[0], own) or _restored(saved[1], own) or model(run, data, steps)
+    if measure_every and run.own and not trained.likelihood:
+        raise ValueError(f"method {run.method!r}: to be measured during training its model needs decode(z)")
     measures = [callbacks.Measures(data, measure_every)] if measure_every else []
     while (done := int(trained.step.value)) < steps:
         epoch, step = divmod(done, per_epoch)
@@ -225,6 +264,8 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
             initial_epoch=epoch,
             # Keras takes every pass to be as long as the first: the rest of an epoch has a fit of its own.
             epochs=epoch + 1 if step else math.ceil(steps / per_epoch),
+            # Its length is told: a model of one's own may count a step in vain when the data run out.
+            steps_per_epoch=per_epoch - step if step else None,
             callbacks=[
                 *measures,
                 callbacks.Checkpoint(checkpoint, home / "history.csv", steps),
@@ -235,23 +276,104 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     return trained
 
 
-def _restored(checkpoint: Path) -> Any:
+def _restored(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any:
     """The model that was saved there; None, and a warning, where the file is damaged."""
+    if not checkpoint.exists():
+        return None
+    try:
+        return _load(checkpoint, make)
+    except _UNREADABLE as error:
+        log.warning("%s cannot be read (%s); going on from an earlier state", checkpoint, error)
+        return None
+
+
+def _load(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any:
+    """The model that was saved there. One of one's own is made anew and filled."""
     import keras
 
     from tcvae_tf import factor_vae, models
 
-    if not checkpoint.exists():
-        return None
+    own = make() if make else None
+    with zipfile.ZipFile(checkpoint) as archive:  # Keras does not look at the checksums
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+    if own is not None:
+        own.restore(checkpoint)
+        return own
     saved = {"VAE": models.VAE, "FactorVAE": factor_vae.FactorVAE}
+    return keras.models.load_model(checkpoint, custom_objects=saved)
+
+
+def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
+    """The trained model of a finished run: a `tc.VAE`, a `tc.FactorVAE`, or what a function of one's own returns.
+
+    Args:
+      run: its id, or the beginning of one that no other has; the path of its directory; or the Run itself.
+      root: directory of all runs.
+
+    Raises:
+      ValueError: no such run, several, one that is not finished, or whose model was removed or cannot be read.
+    """
+    home = find(run.id if isinstance(run, Run) else run, root)
+    header, checkpoint = _header(home), home / CHECKPOINT
+    asked = _asked(header)
+    if not (home / "record.json").exists():
+        raise ValueError(f"{home.name} is not finished; to go on with it: {_command(header, home.parent)}")
+    if not checkpoint.exists():
+        again = f"delete {home}, then {_command(header, home.parent)}"
+        raise ValueError(f"{home.name}: the model was removed, the record is kept; to train it again: {again}")
+    trained_by = header.get("versions", {}).get("tcvae_tf", "another version")
+    if asked is None:
+        raise ValueError(f"{home.name} has settings that tcvae_tf {__version__} does not know; it is of {trained_by}")
+    make = None
+    if asked.own:
+        _warn_of_another_source(asked, header, home)
+        make = functools.partial(custom.make, asked, _data(asked))
     try:
-        with zipfile.ZipFile(checkpoint) as archive:  # Keras does not look at the checksums
-            if (damaged := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"{damaged} is damaged")
-        return keras.models.load_model(checkpoint, custom_objects=saved)
-    except _UNREADABLE as error:
-        log.warning("%s cannot be read (%s); going on from an earlier state", checkpoint, error)
+        loaded = _load(checkpoint, make)
+    except (*_UNREADABLE, TypeError) as error:
+        other = f"; it was trained by tcvae_tf {trained_by}, this is {__version__}" if trained_by != __version__ else ""
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{checkpoint} cannot be read: {reason}{other}") from error
+    return loaded.model if asked.own else loaded
+
+
+def find(run: str | Path, root: str | Path = "runs") -> Path:
+    """The directory of a run, by its id, a beginning of one that no other has, or the path of the directory.
+
+    Raises:
+      ValueError: there is none, or there are several.
+    """
+    root, given = Path(root), Path(run)
+    for home in (root / given, given):
+        if (home / "run.json").exists():
+            return home
+    known = sorted(path.parent.name for path in root.glob("*/run.json"))
+    found = [name for name in known if name.startswith(str(run))] if str(run) else []
+    if len(found) == 1:
+        return root / found[0]
+    if found:
+        some = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
+        raise ValueError(f"{len(found)} runs in {root} begin with {run}: {some}")
+    near = difflib.get_close_matches(given.name, known, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"there are {len(known)} runs"
+    raise ValueError(f"no run {str(run)!r} in {root}; {remedy}")
+
+
+def _asked(header: dict) -> Run | None:
+    """The run that a header is of; None where this version does not know its fields or their values."""
+    try:
+        return Run(**header["run"])
+    except (KeyError, TypeError, ValueError):
         return None
+
+
+def _command(header: dict, root: Path) -> str:
+    """The command that finishes a run."""
+    chosen = header.get("run", {}).items()
+    defaults = dataclasses.asdict(Run())
+    flags = [f"--{name}={value}" for name, value in chosen if value != defaults.get(name)]
+    return " ".join(["tcvae train", *flags, *([] if root == Path("runs") else [f"--root={root}"])])
 
 
 def _head_of_history(home: Path) -> str:

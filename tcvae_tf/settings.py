@@ -16,10 +16,12 @@ from tcvae_tf.factors import JOINTS
 RECIPE = 3
 
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
+#: A method of one's own, see `tcvae_tf.custom`.
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 #: Networks, and the width of each in its paper.
 NETWORKS = {"mlp": 1200, "conv": 512, "conv_plain": 128}
 _CHOICES = {
-    "method": METHODS,
+    "method": (*METHODS, "module:function"),
     "network": tuple(NETWORKS),
     "estimator": ("mws", "mss", "mss_released", "uniform"),
     "prior": ("normal", "laplace", "flow"),
@@ -66,6 +68,7 @@ class Run:
 
     Fields that a method fixes, or does not use, take one value, so that runs that differ only in those have one id:
     for "vae" and "factor_vae" α = β = γ = 1, for "beta_vae" α = γ = β, and only "factor_vae" has a discriminator. A
+    method of one's own, "module:function", is handed the run and may use any field; all of them tell its runs apart. A
     width of 0 becomes the network's own at once: dataclasses.replace(run, network="conv") needs a width too.
 
     Raises:
@@ -73,7 +76,9 @@ class Run:
     """
 
     dataset: str = _option("dsprites", "dsprites, faces3d, or module:function that returns a Dataset")
-    method: str = _option("beta_tcvae", "vae (α, β, γ are 1), beta_vae (all are beta), beta_tcvae or factor_vae")
+    method: str = _option(
+        "beta_tcvae", "vae (α, β, γ are 1), beta_vae (all are beta), beta_tcvae, factor_vae, or your module:function"
+    )
     alpha: float = _option(1.0, "weight of the index-code mutual information; 0 drops it")
     beta: float = _option(6.0, "weight of the total correlation; of the whole KL for beta_vae")
     gamma: float = _option(1.0, "weight of the dimension-wise KL")
@@ -112,8 +117,9 @@ class Run:
                 object.__setattr__(self, field.name, float(value))
             elif type(value) is not kind:
                 raise ValueError(f"Run: {field.name} must be {kind.__name__}; got {value!r}")
-            if field.name in _CHOICES and value not in _CHOICES[field.name]:
-                raise ValueError(f"Run: unknown {field.name} {value!r}; {suggest(value, _CHOICES[field.name])}")
+            known = _CHOICES.get(field.name)
+            if known and value not in known and not (field.name == "method" and self.own):
+                raise ValueError(f"Run: unknown {field.name} {value!r}; {suggest(value, known)}")
             if kind is float and not (math.isfinite(float(value)) and float(value) >= 0):
                 raise ValueError(f"Run: {field.name} must be finite and not negative; got {value}")
         for name in ("discriminator_width", "latent_dim", "batch_size", "epochs", "thin"):
@@ -128,14 +134,16 @@ class Run:
             raise ValueError(f"Run: discriminator_batches must be 1 or 2; got {self.discriminator_batches}")
         if self.method == "beta_tcvae" and self.beta_warmup and self.alpha == self.beta == self.gamma:
             raise ValueError("Run: with alpha = beta = gamma the warm-up is of the whole KL; say method=beta_vae")
-        if self.tc_weight and self.method != "factor_vae":
+        if self.tc_weight and not (self.method == "factor_vae" or self.own):
             raise ValueError(f"Run: tc_weight is for method factor_vae alone; leave it 0 for {self.method}")
         self._set(fix=",".join(f"{name}={value}" for name, value in sorted(self.fixed.items())))
         self._set(width=self.width or NETWORKS[self.network])
         self._fix_method()
 
     def _fix_method(self) -> None:
-        """Gives the fields that the method fixes, or does not use, one value."""
+        """Gives the fields that the method fixes, or does not use, one value; a method of one's own may use all."""
+        if self.own:
+            return
         if self.method in ("vae", "factor_vae"):
             self._set(alpha=1.0, beta=1.0, gamma=1.0)
         if self.method == "beta_vae":
@@ -153,6 +161,11 @@ class Run:
             object.__setattr__(self, name, value)
 
     @property
+    def own(self) -> bool:
+        """Whether the method is a function of the user's."""
+        return _FUNCTION.fullmatch(self.method) is not None
+
+    @property
     def fixed(self) -> dict[str, int]:
         """The factors that are held fixed, and the value index of each."""
         pairs = [pair.split("=") for pair in self.fix.split(",") if pair]
@@ -168,14 +181,20 @@ class Run:
         parts = [
             self.dataset,
             *([] if self.joint == "uniform" else [self.joint]),
-            self.method,
+            self.method.replace(":", "."),
             f"{self.network}{self.width}",
         ]
         parts += [self.estimator] if self.method == "beta_tcvae" else []
         parts += [family for family in (self.posterior, self.prior) if family != "normal"]
-        parts += [f"tc{self.tc_weight:g}" if self.method == "factor_vae" else f"b{self.beta:g}"]
-        parts += [f"s{self.seed}", digest]
+        parts += [*self._weights(), f"s{self.seed}", digest]
         return re.sub(r"[^\w.-]+", "_", "-".join(parts))
+
+    def _weights(self) -> list[str]:
+        """The weight by which an id is told at a glance. Of a method of one's own, those that were chosen."""
+        beta, tc_weight = f"b{self.beta:g}", f"tc{self.tc_weight:g}"
+        if self.own:
+            return [beta] * (self.beta != Run.beta) + [tc_weight] * (self.tc_weight != Run.tc_weight)
+        return [tc_weight if self.method == "factor_vae" else beta]
 
     @classmethod
     def named(cls, setting: str, **fields: Any) -> Run:

@@ -33,6 +33,9 @@ PAPER: dict[str, dict[str, Any]] = {
     },
 }
 
+#: The β that the paper chose for each method that has one.
+PAPER_BETAS = {"beta_vae": 4.0, "beta_tcvae": 6.0}
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -81,6 +84,15 @@ class Preset:
         run = Run(**{**PAPER[part], **self.of(part)})
         longer = {"steps": 2 * run.steps} if run.steps else {"epochs": 4 * run.epochs}
         return {"method": "factor_vae", "tc_weight": tc_weight, **longer}
+
+    def variants(self, part: str = "dsprites") -> list[dict[str, Any]]:
+        """The methods of figure 3, with the β that the paper chose; FactorVAE with every weight of the preset."""
+        return [
+            {"method": "vae"},
+            {"method": "beta_vae", "beta": PAPER_BETAS["beta_vae"]},
+            *(self.factor_vae(part, weight) for weight in self.tc_weights),
+            {"method": "beta_tcvae", "beta": PAPER_BETAS["beta_tcvae"]},
+        ]
 
     def deviations(self, part: str = "dsprites") -> list[str]:
         """How the preset differs from the paper on a part of PAPER, in words; nothing for the paper's own."""

@@ -260,9 +260,80 @@ def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_bo
         assert np.array_equal(a, b)
     assert record["steps"] == 2 * (len(tc.load("dsprites").thin(5)) // 128)  # two batches a step
     assert 0.4 < record["discriminator"]["accuracy"] < 0.8
+    assert isinstance(runs.from_preset(FACTOR, tmp_path / "cut"), tc.FactorVAE)
     (tmp_path / "whole" / FACTOR.id / "record.json").unlink()
     monkeypatch.setattr(runs, "_train", None)  # measured again, the discriminator's words are kept
     assert tc.execute(FACTOR, tmp_path / "whole", verbose=0) == record
+
+
+# --- the model of a finished run ------------------------------------------------------------------------------------
+
+
+def test_a_trained_model_is_had_by_id_by_its_beginning_by_path_and_by_run(done, squares):
+    root, _ = done
+    codes = tc.Codes.load(root / SMALL.id / "codes.npz")
+    data = tc.load("dsprites").thin(5)
+    vae = runs.from_preset(SMALL.id, root)
+    assert isinstance(vae, tc.VAE)
+    assert np.array_equal(tc.encode(vae, data, verbose=0).loc, codes.loc)
+    for name in (SMALL.id[:-3], root / SMALL.id, f"{root / SMALL.id}/", SMALL):
+        other = runs.from_preset(name, root)
+        assert all(np.array_equal(a, b) for a, b in zip(other.get_weights(), vae.get_weights(), strict=True))
+        assert int(other.step.value) == int(vae.step.value)
+    assert runs.find(SMALL.id, root) == root / SMALL.id
+
+
+def refusal(name, root):
+    with pytest.raises(ValueError) as error:
+        runs.from_preset(name, root)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture
+def copied(done, tmp_path):
+    """A finished run that may be damaged."""
+    shutil.copytree(done[0] / SMALL.id, tmp_path / SMALL.id)
+    return tmp_path / SMALL.id
+
+
+def test_an_unknown_run_has_the_nearest_suggested_and_a_beginning_of_several_is_refused(copied):
+    root = copied.parent
+    assert refusal(f"{SMALL.id[:-1]}?", root) == f"no run '{SMALL.id[:-1]}?' in {root}; did you mean {SMALL.id}?"
+    assert "there are 1 runs" in refusal("x", root)
+    shutil.copytree(copied, root / f"{SMALL.id}-copy")
+    assert refusal(SMALL.id[:5], root) == f"2 runs in {root} begin with dspri: {SMALL.id}, {SMALL.id}-copy"
+    assert isinstance(runs.from_preset(SMALL.id, root), tc.VAE)
+
+
+def test_an_unfinished_run_says_how_to_finish_it(copied):
+    (copied / "record.json").unlink()
+    words = refusal(SMALL.id, copied.parent)
+    command = f"tcvae train --width=16 --latent_dim=4 --batch_size=64 --epochs=4 --thin=5 --root={copied.parent}"
+    assert words == f"{SMALL.id} is not finished; to go on with it: {command}"
+
+
+def test_a_model_that_was_removed_is_said_to_be(copied):
+    shutil.rmtree(copied / "checkpoint")
+    assert (
+        f"the model was removed, the record is kept; to train it again: delete {copied}, then tcvae train"
+        in refusal(SMALL.id, copied.parent)
+    )
+
+
+def test_a_model_that_cannot_be_read_is_told_with_the_version_that_wrote_it(copied):
+    checkpoint = copied / "checkpoint" / "latest.keras"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert refusal(SMALL.id, copied.parent) == f"{checkpoint} cannot be read: File is not a zip file"
+    header = json.loads((copied / "run.json").read_text())
+    header["versions"]["tcvae_tf"] = "9.9"
+    (copied / "run.json").write_text(json.dumps(header))
+    assert refusal(SMALL.id, copied.parent).endswith(
+        f"File is not a zip file; it was trained by tcvae_tf 9.9, this is {tc.__version__}"
+    )
+    header["run"]["momentum"] = 0.5
+    (copied / "run.json").write_text(json.dumps(header))
+    assert f"settings that tcvae_tf {tc.__version__} does not know; it is of 9.9" in refusal(SMALL.id, copied.parent)
 
 
 def test_measuring_during_training_fills_history_and_changes_nothing(done, tmp_path):

@@ -1,12 +1,14 @@
 """Runs on a part of a data set, under a joint distribution of factors, with another head or Adam."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf import datasets, runs
+from tcvae_tf import datasets, results, runs
 from tcvae_tf.factors import joint_weights
 
 #: The 6×6 positions of the largest square, larger coordinates likelier.
@@ -91,3 +93,43 @@ def test_only_trainings_that_repay_the_compilation_are_compiled(squares, steps, 
     for method in ("vae", "factor_vae"):
         run = tc.Run(method=method, width=8, discriminator_width=8, latent_dim=2)
         assert runs.model(run, squares, steps).jit_compile is compiled
+
+
+# --- ids, and methods of one's own ----------------------------------------------------------------------------------
+
+
+def test_ids_of_the_committed_records_are_those_of_their_fields():
+    """A changed id would void hours of training."""
+    rows = results.read_rows(Path(__file__).resolve().parents[1] / "results" / "records.csv")
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(tc.Run)}
+    for line in rows:
+        fields = {name: kind(line[f"run.{name}"]) for name, kind in kinds.items()}
+        assert tc.Run(**fields).id == line["id"]
+    assert "dsprites-beta_tcvae-mlp128-mss-b6-s0-705a6c" in {line["id"] for line in rows}
+
+
+def test_the_id_of_a_method_of_one_s_own_is_readable_and_a_file_name():
+    run = tc.Run(method="my.models:make_model", width=128, seed=3)
+    assert run.own and not tc.Run().own
+    assert re.fullmatch(r"dsprites-my\.models\.make_model-mlp128-s3-[0-9a-f]{6}", run.id)
+    assert "-mlp128-b4-s3-" in dataclasses.replace(run, beta=4.0).id
+    assert "-mlp128-tc2-s3-" in dataclasses.replace(run, tc_weight=2.0).id
+
+
+def test_a_method_of_one_s_own_may_use_every_field():
+    """Fields that our methods fix, or do not use, are handed on as they are, and tell its runs apart."""
+    own = tc.Run(method="my_model:make_model")
+    other = {"alpha": 2.0, "gamma": 3.0, "tc_weight": 4.0, "estimator": "mss", "discriminator_width": 5}
+    other |= {"discriminator_batches": 1}
+    changed = [dataclasses.replace(own, **{name: value}) for name, value in other.items()]
+    assert [getattr(run, name) for run, name in zip(changed, other, strict=True)] == list(other.values())
+    assert len({run.id for run in (own, *changed)}) == 1 + len(other)
+    assert own.images_per_step == own.batch_size
+
+
+@pytest.mark.parametrize(
+    "method", ["my_model:", ":make_model", "my model:make", "my_model:make:it", "my_model", "a:b.c"]
+)
+def test_what_is_no_function_is_no_method(method):
+    with pytest.raises(ValueError, match=r"unknown method .* choose from vae, .*, module:function"):
+        tc.Run(method=method)

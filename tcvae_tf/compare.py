@@ -1,0 +1,279 @@
+"""A model of one's own beside the methods of the paper: `compare` trains what is not recorded, tabulates and draws.
+
+How rows of methods are chosen and named is here too; the scripts of `reproduce` take it from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tcvae_tf import custom, datasets, files, plots, results, sweep
+from tcvae_tf import runs as runs_module
+from tcvae_tf.datasets import faces3d, suggest
+from tcvae_tf.executors import Resources
+from tcvae_tf.results import Row
+from tcvae_tf.settings import Run
+from tcvae_tf.sweep import PAPER_BETAS, Preset
+
+TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
+
+#: In the order of the paper's figure 3.
+NAMES = {"vae": "VAE", "beta_vae": "β-VAE", "infogan": "InfoGAN", "factor_vae": "FactorVAE", "beta_tcvae": "β-TCVAE"}
+#: Those that are trained here.
+BASELINES = tuple(method for method in NAMES if method != "infogan")
+
+#: Columns of the table, as medians.
+_ALSO = {"elbo": "ELBO (nats)", "total_correlation": "TC (nats)", "factor_vae_score": "FactorVAE score"}
+
+
+def title(rows: Sequence[Row], dataset: str) -> str:
+    """The name of a data set, which says so where it stands for another."""
+    stand_in = any(line["data.source"] == "stand-in" for line in rows if line["run.dataset"] == dataset)
+    return TITLES.get(dataset, dataset) + (f" ({faces3d.STAND_IN})" if stand_in else "")
+
+
+def label(method: str, beta: str = "", tc_weight: str = "") -> str:
+    """The name of a method over its weight, where it has one; of one's own, its module over its function."""
+    if method not in NAMES:
+        return method.replace(":", ":\n")
+    weight = ("γ", tc_weight) if method == "factor_vae" else ("β", beta if method in PAPER_BETAS else "")
+    return NAMES[method] + (f"\n{weight[0]} = {float(weight[1]):g}" if weight[1] else "")
+
+
+def in_line(label: str) -> str:
+    """A label of two lines in one."""
+    return label.replace(":\n", ":").replace("\n", ", ")
+
+
+def of(
+    rows: Sequence[Row], dataset: str, method: str, beta: float | None = None, tc_weight: float | None = None
+) -> list[Row]:
+    """The rows of a method on a data set, at one weight where one is given."""
+    chosen = [line for line in rows if (line["run.dataset"], line["run.method"]) == (dataset, method)]
+    chosen = [line for line in chosen if beta is None or float(line["run.beta"]) == beta]
+    return [line for line in chosen if tc_weight is None or float(line["run.tc_weight"]) == tc_weight]
+
+
+def weights(rows: Sequence[Row], dataset: str) -> list[float]:
+    """The weights that FactorVAE was run with, ascending."""
+    return sorted({float(line["run.tc_weight"]) for line in of(rows, dataset, "factor_vae")})
+
+
+def tuned(rows: Sequence[Row], dataset: str, method: str) -> list[Row]:
+    """The rows of a method as the paper tuned it: at its β, and FactorVAE with the weight of the best median MIG."""
+    if method != "factor_vae":
+        return of(rows, dataset, method, PAPER_BETAS.get(method))
+    candidates = [of(rows, dataset, method, tc_weight=weight) for weight in weights(rows, dataset)]
+    return max(candidates, key=lambda lines: results.median(results.values(lines, "mig")).value, default=[])
+
+
+def tuned_label(rows: Sequence[Row], dataset: str, method: str) -> str:
+    """Its label, with the weight that is shown."""
+    shown = tuned(rows, dataset, method)
+    weight = shown[0]["run.tc_weight"] if shown and method == "factor_vae" else ""
+    return label(method, f"{PAPER_BETAS.get(method, '')}", weight)
+
+
+def compare(
+    method: str,
+    preset: str = "quick",
+    dataset: str = "dsprites",
+    root: str | Path = "runs",
+    out: str | Path = "compare",
+    executor: str = "processes",
+    workers: int | None = None,
+    records: str | Path | None = None,
+    fields: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> str:
+    """Trains a model of one's own as a preset does the paper's methods, and those of them that are not recorded yet.
+
+    Writes into `out` compare.md, the figure compare.png and .svg, and records.csv, whose rows figure 3 and the table of
+    measures show too: `python -m reproduce fig3 --draw --out=compare`.
+
+    Args:
+      method: "module:function"; see `tcvae_tf.custom` for what the function takes and returns.
+      preset: settings and seeds, of `tcvae_tf.sweep.PRESETS`.
+      dataset: "dsprites", "faces3d", or "module:function" of one's own, trained on with the preset's settings for
+        dSprites.
+      root: directory of all runs.
+      out: directory of the results.
+      executor, workers: see `tcvae_tf.sweep.execute_all`.
+      records: a CSV file of records, such as results/records.csv of the repository; rows of the very runs that the
+        preset asks for are not trained again.
+      fields: fields of Run that differ from the preset's, of the baselines too.
+      seeds: other seeds than the preset's.
+
+    Returns:
+      a Markdown table and notes on what it rests on.
+
+    Raises:
+      ValueError, FileNotFoundError: an unknown name, or a method that is no function of one's own.
+      ImportError: matplotlib is not installed.
+      SweepFailed: no run of the method could be done.
+    """
+    if ":" not in method:
+        raise ValueError(f"compare takes a method of your own, module:function; {method!r} is among the baselines")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("compare draws with matplotlib: pip install 'tcvae_tf[reproduce]'")
+    chosen, part = _settings(preset, dataset, fields, seeds)
+    own, others = (chosen.runs(these, part) for these in ([{"method": method}], chosen.variants(part)))
+    custom.function(method)  # a wrong name is told now and not by every run
+    known = _recorded(others, root, records)
+    todo = [*own, *(run for run in others if run.id not in known)]
+    rows, failures = _done(todo, root, executor, workers, method)
+    rows = [*known.values(), *rows]
+    text = _tabulate(rows, method, dataset) + "\n" + _notes(rows, method, chosen, part, fields, known, failures)
+    out = Path(out)
+    results.write_rows(out / "records.csv", sorted(rows, key=lambda line: line["id"]))
+    caption = f"preset {preset}; {in_line(label(method))}: n = {len(of(rows, dataset, method))}"
+    plots.save(draw(rows, method, dataset, caption), out / "compare.png")
+    heading = f"# {method} beside the methods of the paper\n\n![MIG](compare.png)\n"
+    files.write_text(out / "compare.md", f"{heading}\n{text}")
+    return text
+
+
+def _settings(
+    preset: str, dataset: str, fields: Mapping[str, Any] | None, seeds: Sequence[int] | None = None
+) -> tuple[Preset, str]:
+    """A preset with other fields and seeds, and which part of it trains on the data set."""
+    if preset not in sweep.PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; {suggest(preset, list(sweep.PRESETS))}")
+    if dataset not in TITLES and ":" not in dataset:
+        raise ValueError(f"unknown data set {dataset!r}; {suggest(dataset, [*TITLES, 'module:function'])}")
+    free = [field.name for field in dataclasses.fields(Run) if field.name not in ("dataset", "method", "seed")]
+    for name in fields or ():
+        if name not in free:
+            raise ValueError(f"compare: {name!r} is no field to change; {suggest(name, free)}")
+    chosen, part = sweep.PRESETS[preset], dataset if dataset in TITLES else "dsprites"
+    changed = {**chosen.of(part), "dataset": dataset, **(fields or {})}
+    if seeds is not None:
+        chosen = dataclasses.replace(chosen, seeds=tuple(seeds), fewer_seeds=tuple(seeds))
+    if part == "faces3d":
+        return dataclasses.replace(chosen, faces=changed), part
+    return dataclasses.replace(chosen, dsprites=changed), part
+
+
+def _recorded(wanted: Sequence[Run], root: str | Path, records: str | Path | None) -> dict[str, Row]:
+    """The rows of runs that are recorded, by id: in a file of records or, rather, in the directory of runs."""
+    if records is not None and not Path(records).exists():
+        raise FileNotFoundError(f"{records}: no such file of records; leave it out to train the baselines here")
+    rows = {line["id"]: line for line in results.finished(results.read_rows(records) if records else ())}
+    found = {}
+    for run in wanted:
+        record, line = runs_module.read_record(run, root), rows.get(run.id)
+        origin = datasets.origin(run.dataset)
+        if record is not None:
+            found[run.id] = results.row(record)
+        elif line and line.get("measures") == str(runs_module.MEASURES) and origin in (None, line["data.source"]):
+            found[run.id] = line
+    return found
+
+
+def _done(
+    todo: Sequence[Run], root: str | Path, executor: str, workers: int | None, method: str
+) -> tuple[list[Row], dict[Run, str]]:
+    """Rows of runs that are executed where they are not done, and why some could not be."""
+    rows: list[Row] = []
+    for name in sorted({run.dataset for run in todo if runs_module.read_record(run, root) is None}):
+        datasets.load(name)  # once here, so that the runs find it in the cache
+    failures: dict[Run, str] = {}
+
+    def keep(_: Run, record: dict) -> None:
+        rows.append(results.row(record))
+
+    with _findable(method):
+        try:
+            sweep.execute_all(todo, root, executor, Resources(workers), on_record=keep)
+        except sweep.SweepFailed as failed:
+            failures = failed.failures
+            if not any(line["run.method"] == method for line in rows):
+                raise
+    return rows, failures
+
+
+@contextlib.contextmanager
+def _findable(method: str) -> Iterator[None]:
+    """Has processes that are started find the module where this one does."""
+    before, source = os.environ.get("PYTHONPATH"), custom.source(method)
+    homes = [path for path in map(os.path.abspath, sys.path) if source and source.is_relative_to(path)]
+    if homes:
+        os.environ["PYTHONPATH"] = os.pathsep.join([max(homes, key=len), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH", None)
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def draw(rows: Sequence[Row], method: str, dataset: str, caption: str = ""):
+    """Figure 3 for one data set, with one more column."""
+    columns = {tuned_label(rows, dataset, m): _values(rows, dataset, m, "mig") for m in (*BASELINES, method)}
+    return plots.mig_distribution({title(rows, dataset): columns}, {}, caption)
+
+
+def _values(rows: Sequence[Row], dataset: str, method: str, quantity: str) -> np.ndarray:
+    return results.values(tuned(rows, dataset, method), quantity)
+
+
+def short(sample: np.ndarray) -> str:
+    """The median in three digits; a dash where nothing is known."""
+    return f"{np.median(sample):.3g}" if len(sample) else "–"
+
+
+def _tabulate(rows: Sequence[Row], method: str, dataset: str) -> str:
+    """A line for each method, with the rank test of one's own model against it."""
+    ours, lines = _values(rows, dataset, method, "mig"), []
+    for other in (*BASELINES, method):
+        mig = _values(rows, dataset, other, "mig")
+        found = results.compare(ours, mig) if other != method else results.compare([], [])
+        tested = ["–", "–"]
+        if found.effect is not None:
+            tested = [f"{found.effect:+.2f}", results.p_text(found.two_sided)]
+        also = [short(_values(rows, dataset, other, name)) for name in _ALSO]
+        lines.append([in_line(tuned_label(rows, dataset, other)), results.median(mig), *also, *tested])
+    header = ["method", "median MIG [90% interval]", *_ALSO.values(), "δ of yours against it", "p"]
+    return results.table(header, lines)
+
+
+def _notes(
+    rows: Sequence[Row],
+    method: str,
+    preset: Preset,
+    part: str,
+    fields: Mapping[str, Any] | None,
+    known: Mapping[str, Row],
+    failures: Mapping[Run, str],
+) -> str:
+    """What the table rests on, a line each."""
+    dataset = preset.of(part)["dataset"]
+    n, m = (len(_values(rows, dataset, name, "mig")) for name in (method, "vae"))
+    departs = "; ".join(text for text in preset.deviations(part) if not text.startswith("dataset"))
+    source = next((line.get("source.sha256", "") for line in of(rows, dataset, method)), "")
+    told = [
+        f"{title(rows, dataset)}, preset {preset.name}" + (f", changed: {dict(fields)}" if fields else ""),
+        f"Departs from the paper: {departs or 'nothing'}",
+        "MIG is exact. δ = P(yours > theirs) − P(yours < theirs); p is of the exact two-sided rank test, for each "
+        f"method by itself; with n = {n} and {m} it cannot be below {_least_p(n, m):.2g}",
+        f"Baselines: {len(known)} runs were recorded before",
+        "Machines: " + "; ".join(sorted({line["device"] for line in rows})),
+        f"Source of {method}: SHA-256 {source[:12] or 'not known'}",
+    ]
+    told += [f"Failed: {run.id}: {error}" for run, error in failures.items()]
+    return "".join(f"* {line}.\n" for line in told)
+
+
+def _least_p(n: int, m: int) -> float:
+    """The least p of a two-sided rank test of samples of these sizes."""
+    return min(1.0, 2 / math.comb(n + m, n))
