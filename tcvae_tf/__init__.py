@@ -36,10 +36,13 @@ _HOME = {
     "active_units": "tcvae_tf.metrics",
     "Run": "tcvae_tf.settings",
     "execute": "tcvae_tf.runs",
+    "from_preset": "tcvae_tf.runs",
 }
 _MODULES = (
     "callbacks",
     "codes",
+    "compare",
+    "custom",
     "datasets",
     "distributions",
     "explore",

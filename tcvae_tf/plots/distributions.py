@@ -42,7 +42,8 @@ def mig_distribution(
     panels[0].set_ylim(-0.01, min(1.0, 1.08 * top))
     panels[0].set_ylabel("MIG (exact)")
     panels[0].plot([], [], "o", color="0.5", markersize=4, label="one seed")
-    panels[0].plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")
+    if any(published.values()):
+        panels[0].plot([], [], "D", color="0.25", markersize=4, label="published median, as cited")
     panels[0].legend(loc="upper left")
     style.describe(figure, caption, grow=False)
     return figure
