@@ -46,6 +46,7 @@ _MODULES = (
     "datasets",
     "distributions",
     "explore",
+    "export",
     "metrics",
     "models",
     "networks",

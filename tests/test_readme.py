@@ -45,6 +45,26 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert "β-VAE: MIG" in words
     assert 0 <= names["record"]["mig"] <= 1
 
+    after = cut(SNIPPETS[3], ('"dsprites-beta_tcvae-mlp256-mws-b6-s3"', 'record["id"]', 1))
+    exec(compile(after, "README.md", "exec"), names)
+    made = ("exported/saved_model.pb", "traversal.png", "traversal.gif", "information.png", "training.png", "page.html")
+    assert all((tmp_path / name).stat().st_size > 1000 for name in made)
+
+
+def test_the_model_of_one_s_own_is_the_example_that_is_tested():
+    assert SNIPPETS[2] == (ROOT / "docs" / "examples" / "my_model.py").read_text(encoding="utf-8")
+
+
+def test_the_transcripts_are_what_the_commands_print(monkeypatch, capsys):
+    from tcvae_tf import cli
+
+    monkeypatch.chdir(ROOT)
+    found = re.findall(r"```console\n\$ tcvae ([^\n]*)\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert [command.split()[0] for command, _ in found] == ["--help", "table"]
+    for command, shown in found:
+        assert cli.main(command.split()) == 0
+        assert capsys.readouterr().out.startswith(shown.rstrip("\n")), command
+
 
 def test_the_example_of_one_s_own_data_loads(tmp_path, monkeypatch):
     (tmp_path / "my_data.py").write_text(SNIPPETS[1], encoding="utf-8")
@@ -104,14 +124,16 @@ def test_the_flags_are_those_of_the_program():
     from reproduce.__main__ import _parser
     from tcvae_tf import cli, settings
 
-    known = {name for define, *_ in cli._COMMANDS.values() for name in define()}
+    known = {name for command in cli._COMMANDS.values() for name in command.define()}
+    known |= {"help", "version"}
     known |= {option[2:] for action in _parser()._actions for option in action.option_strings}
     shown = re.findall(r"--(\w+)(?:=(\w+))?", TEXT)
     assert len(shown) > 20
     for name, value in shown:
         assert name in known, name
         if name in settings._CHOICES:
-            assert value in settings._CHOICES[name], (name, value)
+            own = name == "method" and f"--method={value}:" in TEXT
+            assert own or value in settings._CHOICES[name], (name, value)
         if name == "setting":
             assert value in settings.SETTINGS
 
