@@ -60,11 +60,13 @@ class PlanarSteps(tfp.bijectors.Bijector):
     def _forward(self, x: tf.Tensor) -> tf.Tensor:
         """x ↦ z by bisection: the steps move a point by no more than Σ |û|."""
         reach = tf.add_n([tf.abs(u) for u in self._steps[0]]) + 1e-6
-        low, high = x - reach, x + reach
-        for _ in range(40):
+
+        def halve(low, high):
             middle = (low + high) / 2
             right = self._inverse(middle) < x
-            low, high = tf.where(right, middle, low), tf.where(right, high, middle)
+            return tf.where(right, middle, low), tf.where(right, high, middle)
+
+        low, high = tf.while_loop(lambda *_: True, halve, (x - reach, x + reach), maximum_iterations=40)
         return (low + high) / 2
 
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tcvae_tf import memory
+from tcvae_tf import memory, replicas
 from tcvae_tf.datasets import decode
-from tcvae_tf.models import EVALUATE, TRAIN, VAE, fit_arguments, mean, track
+from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, track
 
 #: Draws within a step: z of either batch, and the permutation.
 _FIRST, _SECOND, _PERMUTE = range(3)
@@ -43,6 +43,7 @@ class FactorVAE(keras.Model):
         self, vae: VAE, discriminator: keras.Model, tc_weight: float = 10.0, batches: int = 2, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        check_shapes_known(discriminator)
         if tuple(discriminator.input_shape[1:]) != (vae.latent_dim,) or discriminator.output_shape[-1] != 2:
             raise ValueError(
                 f"discriminator {discriminator.input_shape} → {discriminator.output_shape} does not fit: it takes "
@@ -51,6 +52,7 @@ class FactorVAE(keras.Model):
         if tc_weight < 0 or batches not in (1, 2):
             raise ValueError(f"FactorVAE: tc_weight must not be negative, batches 1 or 2; got {tc_weight}, {batches}")
         self.vae, self.discriminator, self.batches = vae, discriminator, batches
+        replicas.synchronise(discriminator)
         self._first_tc_weight = float(tc_weight)
         self.tc_weight = self.add_weight(
             name="tc_weight",
@@ -89,27 +91,31 @@ class FactorVAE(keras.Model):
           optimizer: of the VAE.
           discriminator_optimizer: of the discriminator; Adam(1e-4, 0.5, 0.9) by default, as in the paper.
         """
-        if jit_compile == "auto":
-            jit_compile = not tf.distribute.has_strategy()
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        with self.distribute_strategy.scope():
+            super().compile(optimizer=optimizer, jit_compile=replicas.xla(jit_compile, kwargs), **kwargs)
+            if discriminator_optimizer is None:
+                discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
+            second = keras.optimizers.get(discriminator_optimizer)
+            scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+            if scaled and not isinstance(second, keras.optimizers.LossScaleOptimizer):
+                # Keras scales the loss of its own optimizer alone.
+                second = keras.optimizers.LossScaleOptimizer(second)
+            self.discriminator_optimizer = second
+            replicas.check_optimizers(self.optimizer, self.discriminator_optimizer)
+            self.optimizer.build(self.vae.trainable_variables)
+            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         memory.keep()
-        if discriminator_optimizer is None:
-            discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.vae.xla = bool(jit_compile)
-        self.optimizer.build(self.vae.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.vae.xla = bool(self.jit_compile)
 
     def get_compile_config(self) -> dict:
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "optimizer": serialize(self.optimizer),
-            "discriminator_optimizer": serialize(self.discriminator_optimizer),
-            "jit_compile": self.jit_compile,
-        }
+        second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
+        return {**super().get_compile_config(), "discriminator_optimizer": second}
 
     def compile_from_config(self, config: dict) -> None:
-        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
 
     def get_config(self) -> dict:
         return {
@@ -130,7 +136,10 @@ class FactorVAE(keras.Model):
     def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> keras.callbacks.History:
         """Keras' fit, stopped by a FloatingPointError that names the step and the term when one is not finite."""
         callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
-        return super().fit(*args, callbacks=callbacks, **kwargs)
+        history = super().fit(*args, callbacks=callbacks, **kwargs)
+        # With use_ema the averages take the place of the weights in the end; Keras does it for the VAE's optimizer.
+        self.discriminator_optimizer.finalize_variable_values(self.discriminator.trainable_variables)
+        return history
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Pixel probabilities of the reconstruction from the posterior mean, [B, H, W, C]."""
@@ -139,19 +148,20 @@ class FactorVAE(keras.Model):
     def _two_losses(
         self, data: Any, seed: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """The loss of the VAE, that of the discriminator, and their terms, in nats."""
+        """The loss of the VAE, that of the discriminator, of several replicas this one's share, and terms, in nats."""
         stored = keras.utils.unpack_x_y_sample_weight(data)[0]
         if stored.shape[0] is not None and stored.shape[0] % self.batches:
             raise ValueError(f"a step takes two batches: give an even number of images, not {stored.shape[0]}")
         # Each half is decoded by itself: XLA takes twice as long over the halves of what it has decoded.
-        stored = tf.split(stored, self.batches)
+        place, stored = replicas.place(stored).split(stored, self.batches)
         seeds = [tf.random.fold_in(seed, draw) for draw in (_FIRST, _SECOND, _PERMUTE)]
         vae, images = self.vae, decode(stored[0], self.image_shape)
-        loc, scale, z, log_px = vae.elbo_sample(images, seeds[_FIRST], training)
-        penalty, terms = vae.penalty(z, loc, scale)
-        other = z if self.batches == 1 else self._another_z(stored[1], seeds[_SECOND], training)
+        loc, scale, z, log_px = vae.elbo_sample(images, seeds[_FIRST], training, place)
+        penalty, terms = vae.penalty(z, loc, scale, place)
+        other = z if self.batches == 1 else self._another_z(stored[1], seeds[_SECOND], training, place)
         logits = tf.cast(self.discriminator(z, training=training), tf.float32)
-        permuted = tf.stop_gradient(permute_latents(other, seeds[_PERMUTE]))
+        (others,) = place.gather(other)  # permuted across the global batch
+        permuted = tf.stop_gradient(place.own(permute_latents(others, seeds[_PERMUTE])))
         logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
 
         total_correlation = tf.reduce_mean(logits[:, 0] - logits[:, 1])
@@ -165,16 +175,17 @@ class FactorVAE(keras.Model):
         means = {**terms, "loss": loss, "reconstruction": reconstruction, "discriminator_tc": total_correlation}
         means |= {"discriminator_loss": discriminator_loss}
         means |= {"discriminator_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
-        return loss, discriminator_loss, means
+        return place.share(loss), place.share(discriminator_loss), place.means(means)
 
-    def _another_z(self, stored: tf.Tensor, seed: tf.Tensor, training: bool) -> tf.Tensor:
+    def _another_z(self, stored: tf.Tensor, seed: tf.Tensor, training: bool, place: replicas.Whole) -> tf.Tensor:
         """z of the second batch, which no gradient passes."""
-        return self.vae.encode(decode(stored, self.image_shape), training).sample(seed=seed)
+        return place.sample(self.vae.encode(decode(stored, self.image_shape), training), seed)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of both optimizers; returns running means of the losses and their terms, in nats."""
         with tf.GradientTape(persistent=True) as tape:
-            loss, discriminator_loss, terms = self._two_losses(data, self.vae.noise_seed(TRAIN, self.step.value), True)
+            seed = self.vae.noise_seed(TRAIN, self.step.value)
+            loss, discriminator_loss, terms = self._two_losses(data, seed, training=True)
             scaled = self.optimizer.scale_loss(loss)
             scaled_discriminator = self.discriminator_optimizer.scale_loss(discriminator_loss)
         variables = self.vae.trainable_variables, self.discriminator.trainable_variables
@@ -188,7 +199,8 @@ class FactorVAE(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same terms without a step."""
-        _, _, terms = self._two_losses(data, self.vae.noise_seed(EVALUATE, self._trackers[0].count), False)
+        seed = self.vae.noise_seed(EVALUATE, self._trackers[0].count)
+        _, _, terms = self._two_losses(data, seed, training=False)
         return track(self._trackers, terms)
 
     def judge(self, z: np.ndarray, seed: int = 0) -> dict[str, float]:

@@ -155,23 +155,27 @@ def weighted_log_qz(
     weights: tuple[tf.Tensor, tf.Tensor],
     posterior: str = "normal",
     rows: int | None = None,
+    first: int | tf.Tensor = 0,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """a·Σ_i log q̂(z_i) + b·Σ_ik log q̂(z_ik), and the two estimates for each sample, each [B] in nats.
+    """a·Σ_i log q̂(z_i) + b·Σ_ik log q̂(z_ik), and the two estimates for each sample, each [S] in nats.
 
-    The batch is taken in blocks of a few samples against all images, and the gradient of a block's share of the sum
-    with its value, so that nothing larger than [D, rows, B] is ever kept, and that in the processor's cache. `log_qz`
-    of the whole batch is the same without the blocks. Gradients pass through the sum alone, not through the estimates.
+    The samples are all of the batch, S = B, or some consecutive ones of it. They are taken in blocks of a few against
+    all images, and the gradient of a block's share of the sum with its value, so that nothing larger than [D, rows, B]
+    is ever kept, and that in the processor's cache. `log_qz` of the whole batch is the same without the blocks.
+    Gradients pass through the sum alone, not through the estimates.
 
     Args:
-      z, loc, scale: [B, D]; `scale` is σ.
+      z: [S, D].
+      loc, scale: of the whole batch, [B, D]; `scale` is σ.
       dataset_size: N.
       estimator: a key of ESTIMATORS.
       weights: a and b.
       posterior: family of q(z|x).
-      rows: samples in a block, which divide B; None chooses for the device.
+      rows: samples in a block, which divide S; None chooses for the device.
+      first: the place of the first sample in the batch.
     """
-    batch_size, latents = z.shape
-    rows = rows or rows_of_a_block(batch_size, latents)
+    (samples, latents), batch_size = z.shape, loc.shape[0]
+    rows = rows or rows_of_a_block(batch_size, latents, samples)
     # A Python float would be cast by way of float32.
     joint_weight, product_weight = (
         tf.cast(weight, z.dtype) if tf.is_tensor(weight) else tf.constant(weight, z.dtype) for weight in weights
@@ -179,7 +183,7 @@ def weighted_log_qz(
 
     def block(index: tf.Tensor, z_block: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor):
         """The share of a block, its estimates, and the gradients of the share."""
-        which = index * rows + tf.range(rows)
+        which = first + index * rows + tf.range(rows)
         log_weights = log_weight_rows(estimator, which, batch_size, dataset_size, z.dtype)
         arrays = (z_block, loc, scale)
         with tf.GradientTape() as tape:
@@ -190,7 +194,7 @@ def weighted_log_qz(
 
     @tf.custom_gradient
     def blocks(z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor):
-        count = batch_size // rows
+        count = samples // rows
         z_blocks = tf.transpose(tf.reshape(z, [count, rows, latents]), [0, 2, 1])
         loc, scale = tf.transpose(loc), tf.transpose(scale)
 
@@ -204,8 +208,8 @@ def weighted_log_qz(
         start = (0, tf.zeros([], z.dtype), kept, [tf.zeros_like(loc), tf.zeros_like(scale)])
         limit = {"maximum_iterations": count, "parallel_iterations": 1}
         _, total, kept, gradients = tf.while_loop(lambda index, *_: index < count, step, start, **limit)
-        joint, product = (tf.reshape(array.stack(), [batch_size]) for array in kept[:2])
-        dz = tf.reshape(tf.transpose(kept[2].stack(), [0, 2, 1]), [batch_size, latents])
+        joint, product = (tf.reshape(array.stack(), [samples]) for array in kept[:2])
+        dz = tf.reshape(tf.transpose(kept[2].stack(), [0, 2, 1]), [samples, latents])
         whole = [dz, *(tf.transpose(gradient) for gradient in gradients)]
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor):
@@ -217,13 +221,14 @@ def weighted_log_qz(
     return total, tf.stop_gradient(joint), tf.stop_gradient(product)
 
 
-def rows_of_a_block(batch_size: int, latents: int) -> int:
-    """The number of samples in a block: a divisor of B.
+def rows_of_a_block(batch_size: int, latents: int, samples: int | None = None) -> int:
+    """The number of samples in a block: a divisor of S, the samples there are, by default of B.
 
     On a CPU eight, measured at B = 256 … 8192 and D = 10 … 64: XLA unrolls a sum over eight, is several times slower
     over 16 or 32, and more rows leave the cache. On a GPU as many as fill 256 MB. A small batch is one block.
     """
-    if batch_size * batch_size * latents <= 2**16:
-        return batch_size
+    samples = samples or batch_size
+    if samples * batch_size * latents <= 2**16:
+        return samples
     most = max(8, 2**26 // (batch_size * latents)) if tf.config.list_logical_devices("GPU") else 8
-    return max(rows for rows in range(1, min(most, batch_size) + 1) if batch_size % rows == 0)
+    return max(rows for rows in range(1, min(most, samples) + 1) if samples % rows == 0)

@@ -11,7 +11,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tcvae_tf import distributions, memory
+import tcvae_tf.convolutions  # noqa: F401  (a saved model may hold its layers)
+from tcvae_tf import distributions, memory, replicas
 from tcvae_tf.datasets import decode
 from tcvae_tf.objective import Objective
 
@@ -60,10 +61,12 @@ class VAE(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         self.encoder, self.decoder = encoder, decoder
+        replicas.synchronise(encoder, decoder)
         self.objective = objective or Objective()
         self.dataset_size, self.seed = dataset_size, seed
         self.prior_family, self.posterior_family = prior, posterior
         distributions.posterior(0.0, 1.0, posterior)
+        check_shapes_known(encoder, decoder)
         self.image_shape = tuple(encoder.input_shape[1:])
         self.latent_dim = decoder.input_shape[-1]
         if encoder.output_shape[-1] != 2 * self.latent_dim or tuple(decoder.output_shape[1:]) != self.image_shape:
@@ -113,13 +116,13 @@ class VAE(keras.Model):
 
         On a CPU too: there XLA halves the time of a step. No loss is given: the objective is the loss.
         """
-        if jit_compile == "auto":
-            jit_compile = not tf.distribute.has_strategy()
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        with self.distribute_strategy.scope():
+            super().compile(optimizer=optimizer, jit_compile=replicas.xla(jit_compile, kwargs), **kwargs)
+            replicas.check_optimizers(self.optimizer)
+            # Otherwise the first step makes the moments, and is traced again because it made variables.
+            self.optimizer.build(self.trainable_variables)
         memory.keep()
-        self.xla = bool(jit_compile)
-        # Otherwise the first step makes the moments, and is traced again because it made variables.
-        self.optimizer.build(self.trainable_variables)
+        self.xla = bool(self.jit_compile)
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -142,17 +145,17 @@ class VAE(keras.Model):
         base = tf.constant([self.seed % 2**31, stream], tf.int32)
         return tf.random.fold_in(base, tf.cast(index, tf.int32))
 
-    def elbo_sample(self, images: tf.Tensor, seed: tf.Tensor, training: bool = False):
-        """One z ~ q(z|x) an image: loc, scale and z, each [B, D], and log p(x|z), [B] in nats."""
+    def elbo_sample(self, images: tf.Tensor, seed: tf.Tensor, training: bool = False, place=replicas.WHOLE):
+        """One z ~ q(z|x) an image: loc, scale and z, each [B, D], and log p(x|z), [B] in nats; `place` as in _loss."""
         posterior = self.encode(images, training)
-        z = posterior.sample(seed=seed)
+        z = place.sample(posterior, seed)
         return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
 
-    def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE) -> tuple[tf.Tensor, dict]:
         """The objective's penalty in the present step, and its terms, each a batch mean in nats."""
         families = (self.posterior_family, self.prior)
         return self.objective.penalty(
-            z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value
+            z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value, place=place
         )
 
     @functools.cached_property
@@ -170,13 +173,17 @@ class VAE(keras.Model):
         return encode_batch
 
     def _loss(self, data: Any, seed: tf.Tensor, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The minibatch loss and its terms, each a batch mean in nats."""
+        """The minibatch loss, of several replicas this one's share of it, and its terms, each a batch mean in nats.
+
+        `place` is where this replica's images stand in the global batch.
+        """
         images = decode(keras.utils.unpack_x_y_sample_weight(data)[0], self.image_shape)
-        loc, scale, z, log_px = self.elbo_sample(images, seed, training)
-        penalty, terms = self.penalty(z, loc, scale)
+        place = replicas.place(images)
+        loc, scale, z, log_px = self.elbo_sample(images, seed, training, place)
+        penalty, terms = self.penalty(z, loc, scale, place)
         reconstruction = mean(log_px)
         loss = penalty - reconstruction
-        return loss, {"loss": loss, "reconstruction": reconstruction, **terms}
+        return place.share(loss), place.means({"loss": loss, "reconstruction": reconstruction, **terms})
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer; returns the running means of the loss and its terms, in nats."""
@@ -204,6 +211,9 @@ class VAE(keras.Model):
         callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
+
     def get_config(self) -> dict:
         return {
             **super().get_config(),
@@ -224,6 +234,15 @@ class VAE(keras.Model):
         return cls(**{**config, "objective": Objective(**config["objective"])})
 
 
+def check_shapes_known(*networks: keras.Model) -> None:
+    """Raises ValueError for a subclassed network by itself, which Keras lets have any shapes."""
+    for network in networks:
+        if not hasattr(network, "input_shape"):
+            raise ValueError(
+                f"{network.name}: pass keras.Sequential([keras.Input(shape), network]), so that it has shapes"
+            )
+
+
 def mean(log_px: tf.Tensor) -> tf.Tensor:
     """The batch mean, summed in float64.
 
@@ -236,13 +255,15 @@ def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor]) -> 
     """Counts the terms of a batch in, and returns the running means by name."""
     for tracker in trackers:
         tracker.update_state(terms[tracker.name])
-    return {tracker.name: tracker.result() for tracker in trackers}
+    return {tracker.name: replicas.logged(tracker.result()) for tracker in trackers}
 
 
 def fit_arguments(args: tuple, callbacks: Any, kwargs: dict) -> tuple[Any, dict]:
     """What our models add to the arguments of Keras' fit."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(_StopWhenNotFinite())
+        stop = _StopWhenNotFinite()
+        stop.set_model(callbacks.model)
+        callbacks.callbacks.append(stop)
     else:
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
         callbacks = [_StopWhenNotFinite(), *given]
@@ -258,7 +279,7 @@ class _StopWhenNotFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if logs is None or math.isfinite(float(logs["loss"])):
             return
-        last, count = int(self.model.step.value) - 1, self.model.steps_per_execution
+        last, count = int(self.model.step.numpy()) - 1, self.model.steps_per_execution
         where = f"step {last}" if count == 1 else f"steps {last - count + 1} to {last}"
         bad = ", ".join(f"{name} = {float(value)}" for name, value in logs.items() if not math.isfinite(float(value)))
         raise FloatingPointError(f"{where}: {bad}; lower the learning rate or the weights of the objective")

@@ -23,7 +23,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tcvae_tf import distributions
+from tcvae_tf import distributions, replicas
 from tcvae_tf.minibatch import (
     ESTIMATORS,
     check_batch,
@@ -184,6 +184,7 @@ class Objective:
         posterior: str = "normal",
         prior: str | distributions.tfd.Distribution = "normal",
         step: tf.Tensor | int | None = None,
+        place: replicas.Whole = replicas.WHOLE,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """α·I + β·TC + γ·Σ KL_j and the terms by name, batch means in nats of what the readable `kl_terms` gives.
 
@@ -196,6 +197,8 @@ class Objective:
           dataset_size: N; not needed when `pairwise` is False.
           beta, step: see `weights`.
           posterior, prior: see `kl_terms`.
+          place: where the rows stand in the global batch, when they are those of one replica; means are over them,
+            and log q̂ is of the global batch.
 
         Raises:
           ValueError: as `kl_terms`, or `dataset_size` is missing.
@@ -208,9 +211,11 @@ class Objective:
             return beta * kl, {"kl": kl}
         if dataset_size is None:
             raise ValueError("an objective with a weight of its own on the total correlation needs dataset_size, the N")
-        check_batch(self.estimator, z.shape[0], dataset_size)
+        loc, scale = place.gather(loc, scale)
+        check_batch(self.estimator, loc.shape[0], dataset_size)
         weights = (beta - alpha) / z.shape[0], (gamma - beta) / z.shape[0]
-        total, joint, product = weighted_log_qz(z, loc, scale, dataset_size, self.estimator, weights, posterior)
+        estimates = (dataset_size, self.estimator, weights, posterior)
+        total, joint, product = weighted_log_qz(z, loc, scale, *estimates, first=place.first)
         terms |= {"mutual_information": log_qz_given_x - joint, "total_correlation": joint - product}
         terms |= {"dimension_kl": product - log_pz}
         penalty = tf.reduce_mean(alpha * log_qz_given_x - gamma * log_pz) + total

@@ -452,17 +452,20 @@ def test_export_takes_the_form_from_the_path_and_hands_on_grid_and_record(
     tc.Codes(loc=np.zeros((4, 1)), scale=np.ones((4, 1)), grid=grid).save(home / "codes.npz")
     asked = []
     stand_in = types.ModuleType("tcvae_tf.export")
-    stand_in.export = lambda model, path, grid=None, record=None: asked.append(
-        ("savedmodel", model, path, grid, record)
-    )
-    stand_in.onnx = lambda model, path: asked.append(("onnx", model, path))
-    stand_in.litert = lambda model, path: asked.append(("litert", model, path))
+
+    def export(model, path, grid=None, record=None):
+        asked.append(("savedmodel", model, path, grid, record))
+        return path
+
+    stand_in.export = export
+    stand_in.onnx = lambda model, path: asked.append(("onnx", model, path)) or [path]
+    stand_in.litert = lambda model, path: asked.append(("litert", model, path)) or [path]
     monkeypatch.setitem(sys.modules, "tcvae_tf.export", stand_in)
     monkeypatch.setattr(runs, "from_preset", lambda run, root="runs": ("model of", str(run)))
     found = scripted(capsys, "export", home.name, tmp_path / path, f"--root={root}", *flags)
     more = (grid, json.loads((home / "record.json").read_text())) if form == "savedmodel" else ()
     assert asked == [(form, ("model of", str(home)), tmp_path / path, *more)]
-    assert found == {"path": str(tmp_path / path), "run": home.name, "format": form}
+    assert found == {"paths": [str(tmp_path / path)], "run": home.name, "format": form}
 
 
 # --- data, clean ----------------------------------------------------------------------------------------------------

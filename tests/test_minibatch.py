@@ -81,6 +81,25 @@ def test_the_estimates_of_blocks_are_those_of_the_whole(rng):
         assert estimate.numpy() == pytest.approx(value.numpy(), rel=1e-12)
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_parts_of_the_samples_against_the_whole_batch_sum_to_the_whole(rng, estimator):
+    """As replicas share a batch: rows 0…7 and 8…11, each with its own rows of the weights."""
+    arrays = drawn(rng, 12, latents=3)
+
+    def in_parts(z, loc, scale):
+        parts = [(slice(0, 8), 4), (slice(8, 12), None)]
+        weights = (2.0, -3.0)
+        return sum(
+            minibatch.weighted_log_qz(z[part], loc, scale, N, estimator, weights, rows=rows, first=part.start)[0]
+            for part, rows in parts
+        )
+
+    value, gradient = value_and_gradient(arrays, np.float64, in_parts)
+    expected, expected_gradient = value_and_gradient(arrays, np.float64, whole(estimator))
+    assert value == pytest.approx(expected, rel=1e-12)
+    assert gradient == pytest.approx(expected_gradient, rel=1e-9, abs=1e-12)
+
+
 def test_the_gradient_of_the_loss_scales_with_what_comes_from_above(rng):
     arrays = drawn(rng, 12, latents=3)
     _, once = value_and_gradient(arrays, np.float64, in_blocks("mws", 4))

@@ -1,5 +1,8 @@
 """The paper's networks."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -156,3 +159,13 @@ def test_the_discriminator_has_the_paper_s_shape():
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     with pytest.raises(ValueError, match="sizes must be at least 1"):
         tc.networks.discriminator(layers=0)
+
+
+def test_a_saved_model_with_convolutions_loads_where_only_the_model_was_imported(tmp_path):
+    """In a process of its own: whatever made the layers here has not been imported there."""
+    vae = tc.VAE(*tc.networks.conv_plain((16, 16, 1), latent_dim=2, width=8, seed=0), seed=0)
+    vae.compile()
+    vae.save(tmp_path / "vae.keras")
+    code = "import keras; from tcvae_tf import VAE; print(type(keras.models.load_model('vae.keras')).__name__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "VAE", found.stderr[-500:]

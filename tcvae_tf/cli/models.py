@@ -112,10 +112,11 @@ def _export(values: Any, words: list[str]) -> None:
     with command.aside(quiet=False):
         model = runs.from_preset(str(home), root=values.root)
         if form == "savedmodel":
-            export(model, path, grid=_grid(home), record=_record(home))
+            paths = [export(model, path, grid=_grid(home), record=_record(home))]
         else:
-            {"onnx": onnx, "litert": litert}[form](model, path)
-    command.show(values, f"written: {path} ({form})", {"path": str(path), "run": home.name, "format": form})
+            paths = {"onnx": onnx, "litert": litert}[form](model, path)
+    names = [str(path) for path in paths]
+    command.show(values, f"written: {', '.join(names)} ({form})", {"paths": names, "run": home.name, "format": form})
 
 
 def _is(path: Path, form: str) -> bool:
