@@ -39,16 +39,16 @@ class Checkpoint(keras.callbacks.Callback):
         self._began = self._next = self._next_epoch = 0.0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        done = int(self.model.step.value)
+        done = int(self.model.step.numpy())
         self._rows = [row for row in read_history(self.history) if int(row["step"]) <= done]
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch, self._first_step = epoch, int(self.model.step.value)
+        self._epoch, self._first_step = epoch, int(self.model.step.numpy())
         self._began = time.perf_counter()
         self._next = max(self._next, self._began + self.interval)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if int(self.model.step.value) >= self.steps:
+        if int(self.model.step.numpy()) >= self.steps:
             self.model.stop_training = True
         elif time.perf_counter() >= self._next:
             self._save(logs or {})
@@ -63,7 +63,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _note(self, logs: dict, now: float) -> None:
         """Adds this epoch's line to the history, or renews it."""
         means = {name: f"{float(value):.9g}" for name, value in logs.items()}
-        reached = {"epoch": self._epoch + 1, "first_step": self._first_step, "step": int(self.model.step.value)}
+        reached = {"epoch": self._epoch + 1, "first_step": self._first_step, "step": int(self.model.step.numpy())}
         earlier = [row for row in self._rows if int(row["step"]) <= self._first_step]
         self._rows = [*earlier, {**reached, "seconds": round(now - self._began, 3), **means}]
 
@@ -113,7 +113,7 @@ class Progress(keras.callbacks.Callback):
         now = time.monotonic()
         if now - self._last >= self.interval:
             self._last = now
-            files.write_json(self.path, {"step": int(self.model.step.value), "steps": self.steps})
+            files.write_json(self.path, {"step": int(self.model.step.numpy()), "steps": self.steps})
 
 
 class Measures(keras.callbacks.Callback):

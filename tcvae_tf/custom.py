@@ -221,7 +221,7 @@ class Own:
     def _stop_when_not_finite(self, batch: int, logs: dict | None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise FloatingPointError(f"step {int(self.step.value) - 1}: loss = {loss}; lower the learning rate")
+            raise FloatingPointError(f"step {int(self.step.numpy()) - 1}: loss = {loss}; lower the learning rate")
 
     def save(self, path: str | Path) -> None:
         """Writes weights and the state of optimizers, without a config, as .keras."""

@@ -30,7 +30,16 @@ def squares():
 
 
 #: Files whose tests wait for other processes or for compilers.
-SLOW = ("test_sweep", "test_faults", "test_runs", "test_models", "test_factor_vae", "test_reproduce")
+SLOW = ("test_sweep", "test_faults", "test_runs", "test_models", "test_factor_vae", "test_replicas", "test_export")
+SLOW += (
+    "test_keras_habits",
+    "test_reproduce",
+    "test_custom",
+    "test_compare",
+    "test_explore",
+    "test_docs",
+    "test_readme",
+)
 
 
 def pytest_collection_modifyitems(items):
