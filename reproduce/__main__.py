@@ -61,7 +61,7 @@ _EXAMPLES = """examples:
   python -m reproduce all --preset=paper --part=$SLURM_ARRAY_TASK_ID/100
                                                 one of 100 jobs; afterwards the same without --part
   python -m reproduce all --draw                only redraws, from the records in results/
-  python -m reproduce benchmark                 what training and measures cost: ten minutes; two with --quick
+  python -m reproduce benchmark                 what training and measures cost: a quarter of an hour; less with --quick
 
 Runs that figures share are trained once. Whatever stops it, the same command goes on where it was; several may work in
 one directory of runs at a time.

@@ -85,7 +85,7 @@ def test_the_times_are_those_of_the_benchmark():
             name = {"mig_histogram": 'mig(codes, method="histogram")'}.get(row["measure"], f"{row['measure']}(codes)")
             found = [line for line in lines if f"`tc.{name}`" in line]
             if found:
-                assert f"{float(row['seconds']):.2g} s".replace("2e+02", "200") in found[0], name
+                assert f"{float(row['seconds']):.2g} s" in found[0], name
                 checked += 1
     assert checked == 11
 
