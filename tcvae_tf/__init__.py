@@ -53,6 +53,7 @@ _MODULES = (
     "objective",
     "pictures",
     "plots",
+    "replicas",
     "results",
     "runs",
     "scoring",

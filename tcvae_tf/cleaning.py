@@ -19,7 +19,7 @@ from tcvae_tf.settings import RECIPE
 #: Kinds of what can go, and what is lost with each.
 KINDS = {
     "checkpoints": "of finished runs; their models can then no longer be loaded, exported or explored",
-    "codes": "of finished runs; their pages and further measures then take training again",
+    "codes": "of finished runs; pages and further measures then take encoding, without a checkpoint training too",
     "leftovers": "of finished runs: half-written temporaries, notes of progress; nothing is lost",
     "outdated": "work of runs of another recipe, whose records stay; this version does not go on with it",
     "unfinished": "work of runs that failed, were cut off or are to be measured again; they then begin anew",
@@ -71,8 +71,9 @@ def _state(home: Path) -> str:
     record = _read(home / "record.json")
     if not record:
         return "unfinished"
-    if record.get("recipe") != RECIPE:
-        return "outdated"
+    recipe = record.get("recipe")
+    if recipe != RECIPE:  # a later one is for another version to go on with
+        return "outdated" if isinstance(recipe, int) and recipe < RECIPE else "unfinished"
     # A record of older measures is taken again from the codes.
     return "finished" if record.get("measures") == MEASURES else "unfinished"
 

@@ -130,9 +130,8 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
 
     from tcvae_tf.models import ENCODE
 
-    vae = getattr(vae, "vae", vae)
-    if not hasattr(vae, "encode_batch"):
-        vae = custom.Own(vae, data.image_shape)
+    inner = getattr(vae, "vae", vae)
+    vae = inner if hasattr(inner, "encode_batch") else custom.Own(vae, data.image_shape)
     if tuple(data.image_shape) != tuple(vae.image_shape):
         raise ValueError(f"the model takes images {vae.image_shape}, {data.name} has {data.image_shape}")
     n, batch_size = len(data.grid), min(batch_size, len(data.grid))

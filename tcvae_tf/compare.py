@@ -10,7 +10,6 @@ import dataclasses
 import importlib.util
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,7 +124,7 @@ def compare(
     if ":" not in method:
         raise ValueError(f"compare takes a method of your own, module:function; {method!r} is among the baselines")
     if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("compare draws with matplotlib: pip install 'tcvae_tf[reproduce]'")
+        raise ImportError("compare draws with matplotlib: pip install -e '.[reproduce]'")
     chosen, part = _settings(preset, dataset, fields, seeds)
     own, others = (chosen.runs(these, part) for these in ([{"method": method}], chosen.variants(part)))
     custom.function(method)  # a wrong name is told now and not by every run
@@ -135,12 +134,19 @@ def compare(
     rows = [*known.values(), *rows]
     text = _tabulate(rows, method, dataset) + "\n" + _notes(rows, method, chosen, part, fields, known, failures)
     out = Path(out)
-    results.write_rows(out / "records.csv", sorted(rows, key=lambda line: line["id"]))
+    _keep(out / "records.csv", rows)
     caption = f"preset {preset}; {in_line(label(method))}: n = {len(of(rows, dataset, method))}"
     plots.save(draw(rows, method, dataset, caption), out / "compare.png")
     heading = f"# {method} beside the methods of the paper\n\n![MIG](compare.png)\n"
     files.write_text(out / "compare.md", f"{heading}\n{text}")
     return text
+
+
+def _keep(path: Path, rows: Sequence[Row]) -> None:
+    """Writes rows into a file of records, beside those of other runs that it has."""
+    with files.locked(path.with_name(f".{path.name}.lock")):
+        known = {line["id"]: line for line in [*results.read_rows(path), *rows]}
+        results.write_rows(path, [known[id] for id in sorted(known)])
 
 
 def _settings(
@@ -157,6 +163,8 @@ def _settings(
             raise ValueError(f"compare: {name!r} is no field to change; {suggest(name, free)}")
     chosen, part = sweep.PRESETS[preset], dataset if dataset in TITLES else "dsprites"
     changed = {**chosen.of(part), "dataset": dataset, **(fields or {})}
+    if "epochs" in (fields or {}) and "steps" not in (fields or {}):
+        changed.pop("steps", None)  # which would override them
     if seeds is not None:
         chosen = dataclasses.replace(chosen, seeds=tuple(seeds), fewer_seeds=tuple(seeds))
     if part == "faces3d":
@@ -206,9 +214,10 @@ def _done(
 def _findable(method: str) -> Iterator[None]:
     """Has processes that are started find the module where this one does."""
     before, source = os.environ.get("PYTHONPATH"), custom.source(method)
-    homes = [path for path in map(os.path.abspath, sys.path) if source and source.is_relative_to(path)]
-    if homes:
-        os.environ["PYTHONPATH"] = os.pathsep.join([max(homes, key=len), *([before] if before else [])])
+    if source:
+        above = method.split(":")[0].count(".") + (source.name == "__init__.py")
+        home = str(source.absolute().parents[above])
+        os.environ["PYTHONPATH"] = os.pathsep.join([home, *([before] if before else [])])
     try:
         yield
     finally:
@@ -258,11 +267,12 @@ def _notes(
 ) -> str:
     """What the table rests on, a line each."""
     dataset = preset.of(part)["dataset"]
+    changed = ", ".join(f"{name} = {value}" for name, value in (fields or {}).items())
     n, m = (len(_values(rows, dataset, name, "mig")) for name in (method, "vae"))
     departs = "; ".join(text for text in preset.deviations(part) if not text.startswith("dataset"))
     source = next((line.get("source.sha256", "") for line in of(rows, dataset, method)), "")
     told = [
-        f"{title(rows, dataset)}, preset {preset.name}" + (f", changed: {dict(fields)}" if fields else ""),
+        f"{title(rows, dataset)}, preset {preset.name}" + (f", changed: {changed}" if changed else ""),
         f"Departs from the paper: {departs or 'nothing'}",
         "MIG is exact. δ = P(yours > theirs) − P(yours < theirs); p is of the exact two-sided rank test, for each "
         f"method by itself; with n = {n} and {m} it cannot be below {_least_p(n, m):.2g}",

@@ -8,8 +8,8 @@ The function takes the run and its data, and returns a compiled Keras model, all
   or `tc.FactorVAE` is given what those decode themselves.
 * It is a `tc.VAE`, owns one as `.vae`, or has `encode(images)`, which gives q(z|x): a `tfd.Normal` or `tfd.Laplace` of
   batch shape [B, D], or either in `tfd.Independent`, or a `tfd.MultivariateNormalDiag`. The prior is then N(0, 1).
-* It may have `decode(z)`, which gives p(x|z), a distribution whose `log_prob(images)` is [B]. Without it reconstruction
-  and ELBO are not known and stay None in the record.
+* It may have `decode(z)`, which gives p(x|z), a distribution whose `log_prob(images)` is [B] and whose `mean()` is
+  [B, H, W, C]. Without it reconstruction and ELBO are not known and stay None in the record.
 * Its steps are counted by `model.step` where it has such a variable, else by `model.optimizer.iterations`.
 
 It need not be serializable: a checkpoint holds weights and the state of optimizers, which fill a model that the
@@ -132,6 +132,12 @@ class Own:
             shape = tuple(found.log_prob(images).shape) if hasattr(found, "log_prob") else type(found).__name__
             if shape != (2,):
                 raise ValueError(f"{name}: decode(z).log_prob(images) must be [B] = (2,), of whole images; got {shape}")
+            try:
+                shape = tuple(found.mean().shape)
+            except (AttributeError, NotImplementedError):
+                shape = None
+            if shape != (2, *self.image_shape):
+                raise ValueError(f"{name}: decode(z).mean() must be the images, [B, H, W, C]; got {shape}")
 
     @property
     def decode(self) -> Callable[..., Any] | None:

@@ -214,7 +214,7 @@ class Ray:
         try:
             import ray
         except ImportError as error:
-            raise ImportError("--executor=ray needs Ray: pip install 'tcvae_tf[ray]'") from error
+            raise ImportError("--executor=ray needs Ray: pip install -e '.[ray]'") from error
         self._ray, self.root, self.measure_every = ray, root.resolve(), measure_every
         self.capacity = 1_000_000  # Ray keeps those that wait
         variables = {**environment(resources.threads), "PYTHONPATH": os.pathsep.join([os.getcwd(), *_python_path()])}

@@ -261,9 +261,10 @@ def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor]) -> 
 def fit_arguments(args: tuple, callbacks: Any, kwargs: dict) -> tuple[Any, dict]:
     """What our models add to the arguments of Keras' fit."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        stop = _StopWhenNotFinite()
-        stop.set_model(callbacks.model)
-        callbacks.callbacks.append(stop)
+        if not any(isinstance(callback, _StopWhenNotFinite) for callback in callbacks.callbacks):
+            stop = _StopWhenNotFinite()
+            stop.set_model(callbacks.model)
+            callbacks.callbacks.insert(0, stop)  # before one that would save the model
     else:
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
         callbacks = [_StopWhenNotFinite(), *given]

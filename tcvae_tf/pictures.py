@@ -44,7 +44,7 @@ def traverse(vae: Any, loc: np.ndarray, points: np.ndarray = POINTS) -> np.ndarr
     z = np.tile(loc, (len(loc), len(points), 1))
     z[np.arange(len(loc)), :, np.arange(len(loc))] = points
     images = vae.decode(z.reshape(-1, len(loc))).mean().numpy()
-    return np.rint(255 * images).astype(np.uint8).reshape(*z.shape[:2], *images.shape[1:])
+    return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8).reshape(*z.shape[:2], *images.shape[1:])
 
 
 def central(grid: FactorGrid) -> int:

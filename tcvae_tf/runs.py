@@ -257,7 +257,7 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     if measure_every and run.own and not trained.likelihood:
         raise ValueError(f"method {run.method!r}: to be measured during training its model needs decode(z)")
     measures = [callbacks.Measures(data, measure_every)] if measure_every else []
-    while (done := int(trained.step.value)) < steps:
+    while (done := int(trained.step.numpy())) < steps:
         epoch, step = divmod(done, per_epoch)
         trained.fit(
             data.batches(run.images_per_step, run.seed, first_epoch=epoch, first_step=step),
@@ -273,6 +273,8 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
             ],
             verbose=verbose,
         )
+        if int(trained.step.numpy()) == done:
+            raise ValueError(f"{run.method}: training counted no step; apply model.optimizer, or count in model.step")
     return trained
 
 
@@ -306,6 +308,8 @@ def _load(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any
 
 def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
     """The trained model of a finished run: a `tc.VAE`, a `tc.FactorVAE`, or what a function of one's own returns.
+
+    "Preset" is Keras' word for weights that are there already; those of `tcvae_tf.sweep` are of settings.
 
     Args:
       run: its id, or the beginning of one that no other has; the path of its directory; or the Run itself.

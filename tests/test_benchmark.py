@@ -65,6 +65,17 @@ def test_the_report_says_what_failed_and_shows_how_the_cost_grows(tmp_path):
     assert (tmp_path / "figures" / "benchmark.svg").exists()
 
 
+def test_a_quick_benchmark_keeps_what_it_does_not_measure(tmp_path, monkeypatch):
+    def lines(*parts):
+        return [benchmark_training.row(part, "what", value, "s") for value, part in enumerate(parts)]
+
+    results.write_rows(tmp_path / benchmark.TRAINING, [{**row, "machine": "m"} for row in lines("A step", "Memory")])
+    monkeypatch.setattr(benchmark_training, "rows", lambda quick: lines("Start", "A step"))
+    benchmark.run(tmp_path, quick=True)
+    kept = {row["part"]: row["value"] for row in results.read_rows(tmp_path / benchmark.TRAINING)}
+    assert kept == {"Start": "0", "A step": "1", "Memory": "1"}
+
+
 def test_a_process_of_its_own_answers_or_says_how_to_see_why():
     with pytest.raises(RuntimeError, match="run it by hand to see why"):
         benchmark_steps.child("no_such_measurement")

@@ -91,6 +91,11 @@ def test_the_work_of_another_recipe_is_outdated(tmp_path):
     assert {item.kind for item in cleaning.find(tmp_path)} == {"outdated"}
 
 
+def test_the_work_of_a_later_recipe_is_another_version_s_to_go_on_with(tmp_path):
+    assert cleaning.state(home(tmp_path, recipe=settings.RECIPE + 1)) == "unfinished"
+    assert cleaning.find(tmp_path) == []
+
+
 def test_a_run_at_work_is_neither_listed_nor_touched(tmp_path):
     path = home(tmp_path)
     found = cleaning.find(tmp_path)

@@ -91,6 +91,18 @@ def test_a_row_counts_where_it_is_of_the_very_run_and_measured_alike(tmp_path):
     assert list(compare._recorded(quick, tmp_path, committed)) == [run.id for run in quick]
 
 
+def test_records_that_were_there_stay_beside_those_of_a_comparison(tmp_path):
+    path = tmp_path / "records.csv"
+    compare._keep(path, [{"id": "b", "mig": "0.1"}, {"id": "c", "mig": "0.2"}])
+    compare._keep(path, [{"id": "a", "mig": "0.3"}, {"id": "c", "mig": "0.4"}])
+    assert [(row["id"], row["mig"]) for row in results.read_rows(path)] == [("a", "0.3"), ("b", "0.1"), ("c", "0.4")]
+
+
+def test_epochs_take_the_place_of_a_preset_s_steps():
+    chosen, part = compare._settings("smoke", "dsprites", {"epochs": 2})
+    assert {(run.steps, run.epochs) for run in chosen.runs([{"method": "vae"}], part)} == {(0, 2)}
+
+
 def test_the_methods_compared_are_those_of_figure_3():
     quick = PRESETS["quick"]
     assert baselines("quick", None, None) == [

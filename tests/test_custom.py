@@ -49,6 +49,11 @@ def diverging(run, data):
     model.compile(keras.optimizers.SGD(1e30))
     return model
 
+def still(run, data):
+    model = denoiser(run, data)
+    model.train_step = lambda data: {"loss": tf.constant(0.0)}
+    return model
+
 def ours(run, data):
     from tcvae_tf import runs
     return runs.model(dataclasses.replace(run, method="vae"), data, 1)
@@ -121,6 +126,12 @@ def test_only_a_model_with_a_likelihood_is_measured_during_training(home, tmp_pa
     run = dataclasses.replace(BASE, method="own_models:denoiser")
     with pytest.raises(ValueError, match=r"to be measured during training its model needs decode\(z\)"):
         tc.execute(run, tmp_path, verbose=0, measure_every=1)
+
+
+def test_training_that_counts_no_step_is_told_and_not_gone_on_with_for_ever(home, tmp_path):
+    run = dataclasses.replace(BASE, method="own_models:still")
+    with pytest.raises(ValueError, match="training counted no step"):
+        tc.execute(run, tmp_path, verbose=0)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(home, tmp_path):

@@ -468,6 +468,15 @@ def test_an_export_killed_between_two_renames_loses_nothing(tmp_path):
     assert (tmp_path / "out" / "saved_model.pb").read_text() == "old"
 
 
+def test_an_export_leaves_alone_what_one_of_a_longer_name_left(tmp_path):
+    pretend(tmp_path / "out.v2", "old")
+    killed(tmp_path / "out.v2", "rename")
+    pretend(tmp_path / "out", "other")
+    with pytest.raises(KeyboardInterrupt), directory.replacing(tmp_path / "out.v2"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "out.v2" / "saved_model.pb").read_text() == "old"
+
+
 def test_an_export_leaves_alone_what_another_is_writing(tmp_path):
     with directory.replacing(tmp_path / "out") as mine:
         (mine / "saved_model.pb").write_text("mine")
@@ -536,7 +545,7 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(ImportError) as error:
         tc.export.onnx(make((8, 8, 1)), tmp_path / "model.onnx")
-    assert one_line(error) == "onnx needs tf2onnx: pip install 'tcvae_tf[onnx]'"
+    assert one_line(error) == "onnx needs tf2onnx: pip install -e '.[onnx]'"
     monkeypatch.delattr(tf.lite, "TFLiteConverter")
     with pytest.raises(ImportError, match="TFLiteConverter: pip install"):
         tc.export.litert(make((8, 8, 1)), tmp_path / "model.tflite")

@@ -2,10 +2,12 @@
 
 import dataclasses
 import time
+import types
 import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tcvae_tf as tc
 from tcvae_tf import pictures
@@ -155,3 +157,15 @@ def test_a_file_reads_back_and_has_the_same_bytes_whenever_it_is_written(greys, 
     arrays, read = pictures.of(vae, greys, codes), pictures.load(tmp_path / "one.npz")
     assert arrays.keys() == read.keys()
     assert all(np.array_equal(arrays[name], read[name]) for name in arrays)
+
+
+def test_means_beyond_black_and_white_are_drawn_as_these():
+    """Of a likelihood of one's own: in whole numbers of eight bits they would wrap round."""
+
+    class Decoded:
+        def mean(self):
+            return tf.constant([-0.1, 0.5, 1.1, 1.0], shape=(4, 1, 1, 1))
+
+    vae = types.SimpleNamespace(latent_dim=1, decode=lambda z: Decoded())
+    made = pictures.traverse(vae, np.zeros(1), np.zeros(4))
+    assert made.ravel().tolist() == [0, 128, 255, 255]

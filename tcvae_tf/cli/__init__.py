@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # module:function is looked for beside the command, as `python -m` does
+        sys.path.append(os.getcwd())  # module:function is looked for beside the command too
     if words == ["--version"]:
         print(__version__)
         return 0

@@ -118,7 +118,7 @@ def need_matplotlib() -> None:
       ImportError: pictures cannot be drawn here.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("pictures need matplotlib: pip install 'tcvae_tf[reproduce]'")
+        raise ImportError("pictures need matplotlib: pip install -e '.[reproduce]'")
 
 
 def size(count: float) -> str:

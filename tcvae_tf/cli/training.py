@@ -72,7 +72,7 @@ def _compare_flags() -> flags.FlagValues:
     return values
 
 
-def _compare(values: Any, words: list[str]) -> None:
+def _compare(values: Any, words: list[str]) -> int:
     from tcvae_tf import compare
 
     with command.usable():
@@ -97,6 +97,7 @@ def _compare(values: Any, words: list[str]) -> None:
         )
     print(table.rstrip("\n"))
     command.note(f"written: {values.out}")
+    return int("\n* Failed: " in table)
 
 
 TRAIN = Command(

@@ -112,20 +112,21 @@ def _read(home: Path, name: str, read: Any) -> Any:
                 "failed; see error.txt in it" if (home / "error.txt").exists() else "is not finished: no record.json"
             )
             raise ValueError(f"explore: the run in {home} {failed}; the `tcvae train` that began it goes on with it")
-        raise ValueError(f"explore: {home / name} is missing; execute the run anew to have it")
+        raise ValueError(f"explore: {home / name} is missing; {_again(home)}")
     try:
         return read(home / name)
     except _UNREADABLE as error:
         what = " ".join(str(error).split())[:200]
-        raise ValueError(f"explore: {home / name} cannot be read ({what}); execute the run anew") from error
+        raise ValueError(f"explore: {home / name} cannot be read ({what}); {_again(home)}") from error
+
+
+def _again(home: Path) -> str:
+    return f"delete {home / 'record.json'} and run it again: what its checkpoint still holds is not trained anew"
 
 
 def _model(home: Path) -> Any:
     """The VAE of a run."""
-    from tcvae_tf import networks
-
-    _ = networks  # whose layers Keras finds by name once they are imported
-    loaded = runs.from_preset(home)
+    loaded = runs.from_preset(home.resolve())
     vae = getattr(loaded, "vae", loaded)
     if not hasattr(vae, "decoder"):
         raise ValueError(f"explore: the model of {home} has no decoder; only a tc.VAE or a tc.FactorVAE has a page")

@@ -73,6 +73,9 @@ def read_record(record: Mapping[str, Any] | str | Path | None, vae: VAE) -> dict
     if not ("id" in record and isinstance(record.get("run"), Mapping)):
         raise ValueError(f"{where} has no id and run; give what tc.execute returned, or the path of a record.json")
     has = {"latent_dim": vae.latent_dim, "prior": vae.prior_family, "posterior": vae.posterior_family}
+    if ":" not in record["run"].get("method", ""):  # one of one's own may take its fields for something else
+        weights = {name: getattr(vae.objective, name) for name in ("alpha", "beta", "gamma")}
+        has = {**has, "seed": vae.seed, **weights}
     for name, value in has.items():
         if record["run"].get(name, value) != value:
             raise ValueError(
@@ -97,7 +100,7 @@ def card(
         "run_id": record_or_nothing.get("id"),
         "beta": float(vae.beta.numpy()),
         "mig": record_or_nothing.get("mig"),
-        "model": _description(model, vae),
+        "model": _description(model, vae, record_or_nothing),
         "grid": None if grid is None else {**grid.to_config(), "cells": len(grid), "uniform": grid.weights is None},
         "images": _IMAGES,
         "endpoints": {name: _endpoint(name, one, vae) for name, one in signatures.items()},
@@ -106,7 +109,7 @@ def card(
     }
 
 
-def _description(model: Any, vae: VAE) -> dict:
+def _description(model: Any, vae: VAE, record: Mapping[str, Any]) -> dict:
     """What the model is, without its weights."""
     tc_weight = getattr(model, "tc_weight", None)
     return {
@@ -118,7 +121,7 @@ def _description(model: Any, vae: VAE) -> dict:
         "objective": dataclasses.asdict(vae.objective),
         "tc_weight": None if tc_weight is None else float(tc_weight),
         "training_images": vae.dataset_size,
-        "steps": int(vae.step.numpy()),
+        "steps": record.get("steps", int(vae.step.numpy())),
         "parameters": vae.encoder.count_params() + vae.decoder.count_params(),
         "computes_in": sorted({layer.compute_dtype for layer in layers(vae) if layer.weights}),
     }

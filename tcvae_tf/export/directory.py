@@ -69,7 +69,7 @@ def _take_place(temporary: Path, path: Path) -> None:
 
 def _sweep(path: Path) -> None:
     """Removes what exports to `path` that were killed left behind. One that was replaced at that moment comes back."""
-    for lock in path.parent.glob(f".{glob.escape(path.name)}.*.lock"):
+    for lock in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.lock"):
         if not files.is_locked(lock):
             _bring_back(lock.with_suffix(".replaced"), path)
             _remove(lock.with_suffix(".unfinished"))

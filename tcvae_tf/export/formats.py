@@ -87,7 +87,7 @@ def _need(package: str, extra: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ImportError(f"{extra} needs {package}: pip install 'tcvae_tf[{extra}]'") from error
+        raise ImportError(f"{extra} needs {package}: pip install -e '.[{extra}]'") from error
 
 
 def _positional(signature: Any, specs: list[tf.TensorSpec]) -> Any:

@@ -117,4 +117,4 @@ def discrete_information(columns: np.ndarray, values: list[np.ndarray], p: np.nd
 def need_sklearn(what: str) -> None:
     """One line where scikit-learn, an extra, is not installed."""
     if importlib.util.find_spec("sklearn") is None:
-        raise ImportError(f"{what} needs scikit-learn; pip install 'tcvae_tf[metrics]'")
+        raise ImportError(f"{what} needs scikit-learn; pip install -e '.[metrics]'")
