@@ -133,11 +133,11 @@ class Own:
             if shape != (2,):
                 raise ValueError(f"{name}: decode(z).log_prob(images) must be [B] = (2,), of whole images; got {shape}")
             try:
-                shape = tuple(found.mean().shape)
+                means = tuple(found.mean().shape)
             except (AttributeError, NotImplementedError):
-                shape = None
-            if shape != (2, *self.image_shape):
-                raise ValueError(f"{name}: decode(z).mean() must be the images, [B, H, W, C]; got {shape}")
+                means = ()
+            if means != (2, *self.image_shape):
+                raise ValueError(f"{name}: decode(z).mean() must be the images, [B, H, W, C]; got {means}")
 
     @property
     def decode(self) -> Callable[..., Any] | None:
