@@ -142,7 +142,7 @@ def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             tc.execute(SMALL, tmp_path, verbose=0)
     assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
-    assert "begun with other data, versions or device; starting over" in caplog.text
+    assert "begun with other data, versions, source or device; starting over" in caplog.text
 
 
 def damage(path):

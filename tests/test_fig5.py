@@ -80,7 +80,7 @@ def test_the_table_has_a_line_for_each_joint_distribution_and_method():
     assert len(lines) == 8
     assert lines[0].startswith("| A uniform | 0.000 | 1.000 | β-VAE, β = 4 | 0.310 [")
     assert lines[1].startswith("| A uniform | 0.000 | 1.000 | β-TCVAE, β = 6 | 0.510 [")
-    assert "here 1,500 steps" in fig5.explain(rows)
+    assert "here 750 steps" in fig5.explain(rows)
 
 
 def test_the_figure_has_four_distributions_and_three_quantities():
