@@ -201,7 +201,7 @@ def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for measure in (tc.dci, tc.sap, tc.beta_vae_score, tc.modularity_explicitness, tc.infomec):
-        with pytest.raises(ImportError, match=r"needs scikit-learn; pip install 'tcvae_tf\[metrics\]'"):
+        with pytest.raises(ImportError, match=r"needs scikit-learn; pip install -e '\.\[metrics\]'"):
             measure(codes("perfect"))
 
 
