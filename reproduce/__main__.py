@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import itertools
 import logging
 import os
@@ -33,7 +32,7 @@ from reproduce import (
     table_metrics,
     traversals,
 )
-from tcvae_tf import datasets, executors, results, sweep
+from tcvae_tf import datasets, executors, plots, results, sweep
 from tcvae_tf.runs import Run, read_record
 
 #: Figures and tables of runs' records, of their histories, and what is computed without any.
@@ -110,8 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the worker processes too
-    if importlib.util.find_spec("matplotlib") is None:
-        print("reproduce: needs matplotlib to draw; pip install -e '.[reproduce]'", file=sys.stderr)
+    try:
+        plots.need_matplotlib()
+    except ImportError as error:
+        print(f"reproduce: {error}", file=sys.stderr)
         return 1
     # Numbers that mean nothing stay away from those that do.
     smoke = options.preset == "smoke"

@@ -45,7 +45,7 @@ _ALSO = {
 
 def runs(preset: Preset) -> list[Run]:
     """One run for each data set, each seed of the preset and each method."""
-    return [run for dataset in methods.DATASETS for run in preset.runs(methods.variants(preset, dataset), dataset)]
+    return [run for dataset in methods.DATASETS for run in preset.runs(preset.variants(dataset), dataset)]
 
 
 def _published(paper: Sequence[Row], dataset: str) -> dict[str, Row]:

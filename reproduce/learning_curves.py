@@ -40,7 +40,7 @@ _MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlat
 def runs(preset: Preset) -> list[Run]:
     """One run for each data set and method: of SHORT, or of the preset smoke, which does as little as it can."""
     chosen = preset if preset.name == "smoke" else SHORT
-    made = [run for dataset in methods.DATASETS for run in chosen.runs(methods.variants(chosen, dataset), dataset)]
+    made = [run for dataset in methods.DATASETS for run in chosen.runs(chosen.variants(dataset), dataset)]
     return [run for run in made if run.seed == 0]
 
 
@@ -89,7 +89,7 @@ def _known(rows: Sequence[Row], dataset: str) -> dict[str, str]:
     """The methods that have curves, by label."""
     first = {line["method"]: line for line in reversed(rows) if line["dataset"] == dataset}
     labels = {m: methods.label(m, line.get("beta", ""), line.get("tc_weight", "")) for m, line in first.items()}
-    return {method: labels[method].replace("\n", ", ") for method in methods.NAMES if method in labels}
+    return {method: methods.in_line(labels[method]) for method in methods.NAMES if method in labels}
 
 
 def caption(rows: Sequence[Row]) -> str:

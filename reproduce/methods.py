@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tcvae_tf import plots, results
-from tcvae_tf.compare import BASELINES, NAMES, TITLES, in_line, label, of, short, title, tuned, tuned_label, weights
+from tcvae_tf.compare import BASELINES, TITLES, of, short, title, tuned, tuned_label, weights
 from tcvae_tf.datasets import dsprites, faces3d
 from tcvae_tf.results import Claim, Correlation, Estimate, Row
 from tcvae_tf.runs import Run
-from tcvae_tf.sweep import PAPER, PAPER_BETAS, PAPER_SEEDS, Preset
+from tcvae_tf.settings import NAMES, PAPER_BETAS, in_line, label
+from tcvae_tf.sweep import PAPER, PAPER_SEEDS, Preset
 
 __all__ = ["BASELINES", "NAMES", "PAPER_BETAS", "in_line", "label", "short", "tuned", "tuned_label"]
 
@@ -21,11 +22,6 @@ DATASETS = tuple(TITLES)
 
 #: The methods that are run at several β.
 OVER_BETA = ("beta_vae", "beta_tcvae")
-
-
-def variants(preset: Preset, part: str = "dsprites") -> list[dict]:
-    """The methods that are trained here, as figure 3 has them."""
-    return preset.variants(part)
 
 
 def over_betas(preset: Preset) -> list[dict]:

@@ -34,7 +34,7 @@ _LONG = dataclasses.replace(
 def runs(preset: Preset) -> list[Run]:
     """Every method with two seeds: of _LONG, or of the preset smoke, which does as little as it can."""
     chosen = dataclasses.replace(preset, seeds=(0, 1)) if preset.name == "smoke" else _LONG
-    return chosen.runs(methods.variants(chosen), "dsprites")
+    return chosen.runs(chosen.variants())
 
 
 def every(run: Run) -> int:
@@ -51,7 +51,7 @@ def _curves(rows: Sequence[Row], name: str) -> dict[tuple[str, str], tuple[np.nd
     """Steps and values by label and seed."""
     found: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for row in rows:
-        label = methods.label(row["method"], row["beta"], row["tc_weight"]).replace("\n", ", ")
+        label = methods.in_line(methods.label(row["method"], row["beta"], row["tc_weight"]))
         found.setdefault((label, row["seed"]), []).append((int(row["step"]), float(row[name])))
     return {key: (np.array(points)[:, 0], np.array(points)[:, 1]) for key, points in found.items()}
 

@@ -44,7 +44,7 @@ def chosen(rows: Sequence[Row]) -> list[str]:
 
 def name(line: Row) -> str:
     """The method of a run with its weight."""
-    return methods.label(line["run.method"], line["run.beta"], line["run.tc_weight"]).replace("\n", ", ")
+    return methods.in_line(methods.label(line["run.method"], line["run.beta"], line["run.tc_weight"]))
 
 
 def heading(line: Row) -> str:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from tcvae_tf import codes, files, metrics
+from tcvae_tf import codes, custom, factor_vae, files, metrics, models
 from tcvae_tf.datasets import Dataset
+
+log = logging.getLogger("tcvae_tf")
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -90,6 +96,34 @@ class Checkpoint(keras.callbacks.Callback):
 def previous(checkpoint: Path) -> Path:
     """Where the checkpoint before the latest is kept, for when that cannot be read."""
     return checkpoint.with_name(f"previous{checkpoint.suffix}")
+
+
+def restored(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any:
+    """The model that `load` gives; None where there is no file, and, with a warning, where it is damaged."""
+    if not checkpoint.exists():
+        return None
+    try:
+        return load(checkpoint, make)
+    except files.UNREADABLE as error:
+        log.warning("%s cannot be read (%s); going on from an earlier state", checkpoint, error)
+        return None
+
+
+def load(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any:
+    """The model that `Checkpoint` saved, with its optimizers. One of one's own is made anew, by `make`, and filled.
+
+    Raises:
+      One of `files.UNREADABLE`: the file is damaged, or of another model.
+    """
+    own = make() if make else None
+    with zipfile.ZipFile(checkpoint) as archive:  # Keras does not look at the checksums
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+    if own is not None:
+        own.restore(checkpoint)
+        return own
+    saved = {"VAE": models.VAE, "FactorVAE": factor_vae.FactorVAE}
+    return keras.models.load_model(checkpoint, custom_objects=saved)
 
 
 def read_history(path: str | Path) -> list[dict]:

@@ -68,7 +68,7 @@ def state(home: Path) -> str:
 
 
 def _state(home: Path) -> str:
-    record = _read(home / "record.json")
+    record = files.read_fields(home / "record.json")
     if not record:
         return "unfinished"
     recipe = record.get("recipe")
@@ -129,13 +129,4 @@ def _items(home: Path) -> list[Item]:
 
 
 def _id(home: Path, name: str) -> Any:
-    return _read(home / name).get("id")
-
-
-def _read(path: Path) -> dict:
-    """What a JSON file holds; nothing where it cannot be read."""
-    try:
-        found = files.read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return files.read_fields(home / name).get("id")

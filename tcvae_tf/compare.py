@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,16 +20,16 @@ from tcvae_tf import runs as runs_module
 from tcvae_tf.datasets import faces3d, suggest
 from tcvae_tf.executors import Resources
 from tcvae_tf.results import Row
-from tcvae_tf.settings import Run
-from tcvae_tf.sweep import PAPER_BETAS, Preset
+from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, Run, in_line, label
+from tcvae_tf.sweep import Preset
 
 TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
 
-#: In the order of the paper's figure 3.
-NAMES = {"vae": "VAE", "beta_vae": "β-VAE", "infogan": "InfoGAN", "factor_vae": "FactorVAE", "beta_tcvae": "β-TCVAE"}
-#: Those that are trained here.
-BASELINES = tuple(method for method in NAMES if method != "infogan")
+#: The paper's methods that are trained here, in the order of its figure 3.
+BASELINES = tuple(method for method in NAMES if method in METHODS)
 
+#: Fields of Run that a comparison sets itself: the weight of FactorVAE is the preset's.
+FIXED = ("dataset", "method", "seed", "tc_weight")
 #: Columns of the table, as medians.
 _ALSO = {"elbo": "ELBO (nats)", "total_correlation": "TC (nats)", "factor_vae_score": "FactorVAE score"}
 
@@ -39,19 +38,6 @@ def title(rows: Sequence[Row], dataset: str) -> str:
     """The name of a data set, which says so where it stands for another."""
     stand_in = any(line["data.source"] == "stand-in" for line in rows if line["run.dataset"] == dataset)
     return TITLES.get(dataset, dataset) + (f" ({faces3d.STAND_IN})" if stand_in else "")
-
-
-def label(method: str, beta: str = "", tc_weight: str = "") -> str:
-    """The name of a method over its weight, where it has one; of one's own, its module over its function."""
-    if method not in NAMES:
-        return method.replace(":", ":\n")
-    weight = ("γ", tc_weight) if method == "factor_vae" else ("β", beta if method in PAPER_BETAS else "")
-    return NAMES[method] + (f"\n{weight[0]} = {float(weight[1]):g}" if weight[1] else "")
-
-
-def in_line(label: str) -> str:
-    """A label of two lines in one."""
-    return label.replace(":\n", ":").replace("\n", ", ")
 
 
 def of(
@@ -110,7 +96,7 @@ def compare(
       executor, workers: see `tcvae_tf.sweep.execute_all`.
       records: a CSV file of records, such as results/records.csv of the repository; rows of the very runs that the
         preset asks for are not trained again.
-      fields: fields of Run that differ from the preset's, of the baselines too.
+      fields: fields of Run that differ from the preset's, of the baselines too, whose β, γ and weights are their own.
       seeds: other seeds than the preset's.
 
     Returns:
@@ -123,8 +109,7 @@ def compare(
     """
     if ":" not in method:
         raise ValueError(f"compare takes a method of your own, module:function; {method!r} is among the baselines")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("compare draws with matplotlib: pip install -e '.[reproduce]'")
+    plots.need_matplotlib()
     chosen, part = _settings(preset, dataset, fields, seeds)
     own, others = (chosen.runs(these, part) for these in ([{"method": method}], chosen.variants(part)))
     custom.function(method)  # a wrong name is told now and not by every run
@@ -157,7 +142,7 @@ def _settings(
         raise ValueError(f"unknown preset {preset!r}; {suggest(preset, list(sweep.PRESETS))}")
     if dataset not in TITLES and ":" not in dataset:
         raise ValueError(f"unknown data set {dataset!r}; {suggest(dataset, [*TITLES, 'module:function'])}")
-    free = [field.name for field in dataclasses.fields(Run) if field.name not in ("dataset", "method", "seed")]
+    free = [field.name for field in dataclasses.fields(Run) if field.name not in FIXED]
     for name in fields or ():
         if name not in free:
             raise ValueError(f"compare: {name!r} is no field to change; {suggest(name, free)}")

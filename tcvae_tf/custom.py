@@ -22,14 +22,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import importlib.util
 import math
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tcvae_tf import datasets
 
 if TYPE_CHECKING:
     from tcvae_tf.datasets import Dataset
@@ -47,16 +49,11 @@ def function(method: str) -> Callable[..., Any]:
     Raises:
       ValueError: there is none.
     """
-    name, attribute = method.split(":")
-    now = digest(method)
-    try:
-        module = importlib.import_module(name)
-        if _sources.setdefault(name, now) != now:
-            _sources[name] = now
-            module = importlib.reload(module)
-        return getattr(module, attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"method {method!r}: {error}; give module:function as Python would import it") from error
+    name, now = method.split(":")[0], digest(method)
+    if _sources.setdefault(name, now) != now:
+        _sources[name] = now
+        sys.modules.pop(name, None)
+    return datasets.function("method", method)
 
 
 def source(method: str) -> Path | None:
@@ -128,16 +125,20 @@ class Own:
         self.posterior_family, loc, _ = self._posterior(images)
         self.latent_dim = int(loc.shape[1])
         if self.decode is not None:
-            found = self.decode(loc)
-            shape = tuple(found.log_prob(images).shape) if hasattr(found, "log_prob") else type(found).__name__
-            if shape != (2,):
-                raise ValueError(f"{name}: decode(z).log_prob(images) must be [B] = (2,), of whole images; got {shape}")
-            try:
-                means = tuple(found.mean().shape)
-            except (AttributeError, NotImplementedError):
-                means = ()
-            if means != (2, *self.image_shape):
-                raise ValueError(f"{name}: decode(z).mean() must be the images, [B, H, W, C]; got {means}")
+            self._check_likelihood(self.decode(loc), images)
+
+    def _check_likelihood(self, found: Any, images: Any) -> None:
+        shape = tuple(found.log_prob(images).shape) if hasattr(found, "log_prob") else type(found).__name__
+        if shape != (2,):
+            raise ValueError(
+                f"{self.name}: decode(z).log_prob(images) must be [B] = (2,), of whole images; got {shape}"
+            )
+        try:
+            means = tuple(found.mean().shape)
+        except (AttributeError, NotImplementedError):  # not every distribution of TFP's has a mean
+            means = ()
+        if means != (2, *self.image_shape):
+            raise ValueError(f"{self.name}: decode(z).mean() must be the images, [B, H, W, C]; got {means}")
 
     @property
     def decode(self) -> Callable[..., Any] | None:
@@ -216,13 +217,12 @@ class Own:
 
     def _fed(self, batches: Any) -> Any:
         """Stored batches for a train_step of ours, images for others."""
-        from tcvae_tf.datasets import decode
         from tcvae_tf.factor_vae import FactorVAE
         from tcvae_tf.models import VAE
 
         if type(self.model).train_step in (VAE.train_step, FactorVAE.train_step):
             return batches
-        return batches.map(lambda batch: decode(batch, self.image_shape)).prefetch(2)
+        return batches.map(lambda batch: datasets.decode(batch, self.image_shape)).prefetch(2)
 
     def _stop_when_not_finite(self, batch: int, logs: dict | None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
@@ -271,7 +271,7 @@ class Own:
     def _traced(self) -> Any:
         import tensorflow as tf
 
-        from tcvae_tf import datasets, distributions
+        from tcvae_tf import distributions
 
         @tf.function
         def encode_batch(batch: Any, seed: Any):

@@ -7,9 +7,14 @@ import fcntl
 import json
 import os
 import uuid
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+#: What reading a file says that was damaged.
+UNREADABLE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -53,6 +58,15 @@ def write_text(path: str | Path, text: str) -> None:
 def read_json(path: str | Path) -> Any:
     """The value that `write_json` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """What a JSON file of one object holds; nothing where there is none, or it cannot be read."""
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -17,9 +17,6 @@ import json
 import logging
 import math
 import traceback
-import zipfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +36,6 @@ CHECKPOINT = Path("checkpoint") / "latest.keras"
 
 #: Trainings of fewer steps are not compiled by XLA: that would take longer than it saves.
 SHORT = 100
-
-#: What reading a file says that was damaged.
-_UNREADABLE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_record(run: Run, root: str | Path = "runs") -> dict | None:
@@ -162,14 +156,14 @@ def _trained_before(home: Path, run: Run, header: dict) -> tuple[dict, Any]:
     these data. The given header and None where there is none."""
     from tcvae_tf import codes
 
-    before = _header(home)
+    before = files.read_fields(home / "run.json")
     if not ((home / "codes.npz").exists() and _is_of(before, run) and before.get("data") == header["data"]):
         return header, None
     try:
         found = codes.Codes.load(home / "codes.npz")
         _warn_of_another_source(run, before, home)
         return before, found
-    except _UNREADABLE as error:
+    except files.UNREADABLE as error:
         log.warning("%s cannot be read (%s); encoding again", home / "codes.npz", error)
         return header, None
 
@@ -197,17 +191,9 @@ def _data(run: Run) -> Any:
     return data if run.joint == "uniform" else data.weighted(joint_weights(data.grid, run.joint))
 
 
-def _header(home: Path) -> dict:
-    """What run.json says; nothing where there is none."""
-    try:
-        return files.read_json(home / "run.json")
-    except (OSError, ValueError):
-        return {}
-
-
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     """Starts over where a checkpoint was made from other data, by other versions or source, or with other threads."""
-    before = _header(home)
+    before = files.read_fields(home / "run.json")
     same = all(before.get(part) == header.get(part) for part in ("data", "versions", "device", "source"))
     kept = ("codes.npz", "discriminator.json", "pictures.npz")
     work = [*(home / "checkpoint").glob("*.keras"), *(home / name for name in kept if (home / name).exists())]
@@ -253,7 +239,7 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     steps = run.step_count(per_epoch)
     saved = (checkpoint, callbacks.previous(checkpoint))
     own = (lambda: model(run, data, steps)) if run.own else None
-    trained = _restored(saved[0], own) or _restored(saved[1], own) or model(run, data, steps)
+    trained = callbacks.restored(saved[0], own) or callbacks.restored(saved[1], own) or model(run, data, steps)
     if measure_every and run.own and not trained.likelihood:
         raise ValueError(f"method {run.method!r}: to be measured during training its model needs decode(z)")
     measures = [callbacks.Measures(data, measure_every)] if measure_every else []
@@ -278,34 +264,6 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     return trained
 
 
-def _restored(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any:
-    """The model that was saved there; None, and a warning, where the file is damaged."""
-    if not checkpoint.exists():
-        return None
-    try:
-        return _load(checkpoint, make)
-    except _UNREADABLE as error:
-        log.warning("%s cannot be read (%s); going on from an earlier state", checkpoint, error)
-        return None
-
-
-def _load(checkpoint: Path, make: Callable[[], custom.Own] | None = None) -> Any:
-    """The model that was saved there. One of one's own is made anew and filled."""
-    import keras
-
-    from tcvae_tf import factor_vae, models
-
-    own = make() if make else None
-    with zipfile.ZipFile(checkpoint) as archive:  # Keras does not look at the checksums
-        if (damaged := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"{damaged} is damaged")
-    if own is not None:
-        own.restore(checkpoint)
-        return own
-    saved = {"VAE": models.VAE, "FactorVAE": factor_vae.FactorVAE}
-    return keras.models.load_model(checkpoint, custom_objects=saved)
-
-
 def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
     """The trained model of a finished run: a `tc.VAE`, a `tc.FactorVAE`, or what a function of one's own returns.
 
@@ -319,7 +277,7 @@ def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
       ValueError: no such run, several, one that is not finished, or whose model was removed or cannot be read.
     """
     home = find(run.id if isinstance(run, Run) else run, root)
-    header, checkpoint = _header(home), home / CHECKPOINT
+    header, checkpoint = files.read_fields(home / "run.json"), home / CHECKPOINT
     asked = _asked(header)
     if not (home / "record.json").exists():
         raise ValueError(f"{home.name} is not finished; to go on with it: {_command(header, home.parent)}")
@@ -333,9 +291,11 @@ def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
     if asked.own:
         _warn_of_another_source(asked, header, home)
         make = functools.partial(custom.make, asked, _data(asked))
+    from tcvae_tf import callbacks
+
     try:
-        loaded = _load(checkpoint, make)
-    except (*_UNREADABLE, TypeError) as error:
+        loaded = callbacks.load(checkpoint, make)
+    except (*files.UNREADABLE, TypeError) as error:
         other = f"; it was trained by tcvae_tf {trained_by}, this is {__version__}" if trained_by != __version__ else ""
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{checkpoint} cannot be read: {reason}{other}") from error

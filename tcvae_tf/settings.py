@@ -16,6 +16,10 @@ from tcvae_tf.factors import JOINTS
 RECIPE = 3
 
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
+#: As the paper calls them, in the order of its figure 3; InfoGAN is not trained here.
+NAMES = {"vae": "VAE", "beta_vae": "β-VAE", "infogan": "InfoGAN", "factor_vae": "FactorVAE", "beta_tcvae": "β-TCVAE"}
+#: The β that the paper chose for each method that has one.
+PAPER_BETAS = {"beta_vae": 4.0, "beta_tcvae": 6.0}
 #: A method of one's own, see `tcvae_tf.custom`.
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 #: Networks, and the width of each in its paper.
@@ -55,6 +59,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 #: The weight of FactorVAE's total correlation where none is given.
 TC_WEIGHT = 10.0
+
+
+def label(method: str, beta: str | float = "", tc_weight: str | float = "") -> str:
+    """The name of a method over its weight, where it has one; of one's own, its module over its function."""
+    if method not in NAMES:
+        return method.replace(":", ":\n")
+    weight = ("γ", tc_weight) if method == "factor_vae" else ("β", beta if method in PAPER_BETAS else "")
+    return NAMES[method] + (f"\n{weight[0]} = {float(weight[1]):g}" if weight[1] != "" else "")
+
+
+def in_line(label: str) -> str:
+    """A label of two lines in one."""
+    return label.replace(":\n", ":").replace("\n", ", ")
 
 
 def _option(default: Any, meaning: str) -> Any:

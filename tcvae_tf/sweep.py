@@ -13,7 +13,7 @@ from tcvae_tf import executors, files, live, plan
 from tcvae_tf import runs as runs_module
 from tcvae_tf.datasets import suggest
 from tcvae_tf.executors import Resources
-from tcvae_tf.settings import Run
+from tcvae_tf.settings import PAPER_BETAS, Run
 
 #: Random initialisations of each setting in the paper (figure 4's caption, as we recall it).
 PAPER_SEEDS = 40
@@ -32,9 +32,6 @@ PAPER: dict[str, dict[str, Any]] = {
         "steps": 3000,
     },
 }
-
-#: The β that the paper chose for each method that has one.
-PAPER_BETAS = {"beta_vae": 4.0, "beta_tcvae": 6.0}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -239,11 +239,10 @@ def test_combinations_that_come_to_the_same_run_are_run_once():
 
 
 def test_a_preset_gives_the_runs_of_the_figures():
-    from reproduce import methods
 
     quick = sweep.PRESETS["quick"]
     for part in ("dsprites", "faces3d"):
-        figure = set(quick.runs(methods.variants(quick, part), part))
+        figure = set(quick.runs(quick.variants(part), part))
         chosen = {"dataset": [part], "method": ["vae", "factor_vae"], "tc_weight": list(quick.tc_weights)}
         found = sweeping.product(chosen, "quick")
         found += sweeping.product({"dataset": [part], "method": ["beta_vae"], "beta": [4.0]}, "quick")

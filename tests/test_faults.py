@@ -156,7 +156,7 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(done, tmp_path, monke
     root, record = done
     latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
     damage(latest)
-    restored = runs._restored(callbacks.previous(latest))
+    restored = callbacks.restored(callbacks.previous(latest))
     assert int(restored.step.value) == 17
     assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
     assert "latest.keras cannot be read" in caplog.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -110,15 +109,6 @@ def aside(quiet: bool) -> Iterator[None]:
     """Has what is printed meanwhile, bars among it, stay out of the result: on standard error, or nowhere."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if quiet else sys.stderr):
         yield
-
-
-def need_matplotlib() -> None:
-    """
-    Raises:
-      ImportError: pictures cannot be drawn here.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("pictures need matplotlib: pip install -e '.[reproduce]'")
 
 
 def size(count: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from tcvae_tf import cleaning, datasets, results
+from tcvae_tf import cleaning, datasets, plots, results
 from tcvae_tf.cleaning import Item
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command, UnusableError
@@ -52,7 +52,7 @@ def _data(values: Any, words: list[str]) -> int | None:
     if action == "verify":
         return _verify(values)
     if action == "sheet":
-        command.need_matplotlib()
+        plots.need_matplotlib()
     data = datasets.load(values.dataset, values.path, values.source)
     (_sheet if action == "sheet" else _prepare)(values, data)
     return 0
@@ -91,8 +91,6 @@ def _verify(values: Any) -> int:
 
 
 def _sheet(values: Any, data: Dataset) -> None:
-    from tcvae_tf import plots
-
     images = {label: np.rint(255 * data.images(cells)) for label, cells in _cells(data).items()}
     rows = {label: row.mean(axis=-1).astype(np.uint8) for label, row in images.items()}
     plots.save(plots.contact_sheet(rows, f"{data.name}, {len(data):,} images, source: {data.source}"), values.out)

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from tcvae_tf import codes, files, pictures, runs
+from tcvae_tf import codes, files, pictures, plots, runs
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command, UnusableError
 from tcvae_tf.datasets import faces3d, suggest
@@ -39,9 +39,7 @@ def _traverse(values: Any, words: list[str]) -> None:
     if out.suffix.lower() not in (".png", ".gif"):
         raise UnusableError(f"--out: {out.name} is neither .png nor .gif")
     home = runs.find(words[0], values.root)
-    command.need_matplotlib()
-    from tcvae_tf import plots
-
+    plots.need_matplotlib()
     arrays = pictures.load(_part(home, "pictures.npz"))
     title = f"{home.name} ({faces3d.STAND_IN})" if _is_stand_in(home) else home.name
     if out.suffix.lower() == ".gif":

@@ -52,9 +52,10 @@ def read(roots: Sequence[str]) -> list[Row]:
         if root.suffix == ".csv":
             found = results.finished(results.read_rows(root))
         else:
-            records = [_record(path) for path in (sorted(root.rglob("record.json")) if root.is_dir() else [root])]
-            unread += records.count(None)
-            found = [results.row(record) for record in records if record]
+            paths = sorted(root.rglob("record.json")) if root.is_dir() else [root]
+            records = [files.read_fields(path) for path in paths]
+            found = [results.row(record) for record in records if {"id", "run"} <= set(record)]
+            unread += len(records) - len(found)
         for line in found:
             rows.setdefault(line["id"], line)
     if unread:
@@ -62,14 +63,6 @@ def read(roots: Sequence[str]) -> list[Row]:
     if not rows:
         raise FileNotFoundError(f"no record at or below {', '.join(roots)}; tcvae train and tcvae sweep write them")
     return list(rows.values())
-
-
-def _record(path: Path) -> dict | None:
-    try:
-        found = files.read_json(path)
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and {"id", "run"} <= set(found) else None
 
 
 def columns(rows: Sequence[Row]) -> list[str]:

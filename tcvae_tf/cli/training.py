@@ -12,12 +12,14 @@ from absl import flags
 from tcvae_tf import executors, runs, settings, sweep
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command
+from tcvae_tf.compare import FIXED
 from tcvae_tf.datasets import suggest
 from tcvae_tf.settings import Run
 
 _COMPARE_HELP = """METHOD is module:function, of a model of your own, which is trained as the preset trains the methods
-of the paper, and those of them that are not recorded. Flags of a run change the preset for all of them. The table is
-printed, and written with a figure and the records into --out; tcvae table reads them too.
+of the paper, and those of them that are not recorded. Flags of a run change the preset for all of them, but for the
+weights of the paper's methods. The table is printed, and written with a figure and the records into --out; tcvae table
+reads them too.
 """
 
 
@@ -60,7 +62,7 @@ def executor_flags(values: flags.FlagValues) -> None:
 
 def _compare_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    command.run_flags(values, without=("method", "dataset", "seed"), defaults=False)
+    command.run_flags(values, without=FIXED, defaults=False)
     flags.DEFINE_list("seed", None, "seeds in place of the preset's, with commas", flag_values=values)
     flags.DEFINE_string("preset", "quick", ", ".join(sweep.PRESETS), flag_values=values)
     flags.DEFINE_string("dataset", "dsprites", "dsprites, faces3d or module:function", flag_values=values)

@@ -57,13 +57,21 @@ def suggest(given: object, known: Sequence[str]) -> str:
     return (f"did you mean {near[0]!r}? " if near else "") + f"choose from {', '.join(known)}"
 
 
-def _custom(name: str) -> Dataset:
-    module, function = name.split(":", 1)
+def function(what: str, name: str) -> Callable[..., object]:
+    """The function that `module:function` names.
+
+    Raises:
+      ValueError: there is none; `what` says in the message what it was to be.
+    """
+    module, attribute = name.split(":", 1)
     try:
-        make = getattr(importlib.import_module(module), function)
+        return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"data set {name!r}: {error}; give module:function as Python would import it") from error
-    data = make()
+        raise ValueError(f"{what} {name!r}: {error}; give module:function as Python would import it") from error
+
+
+def _custom(name: str) -> Dataset:
+    data = function("data set", name)()
     if not isinstance(data, Dataset):
         raise ValueError(f"data set {name!r} returned {type(data).__name__}; return tc.datasets.from_arrays(...)")
     return data

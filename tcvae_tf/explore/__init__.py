@@ -8,8 +8,6 @@ import hashlib
 import html
 import json
 import re
-import zipfile
-import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,6 @@ __all__ = ["Page", "write"]
 
 #: Draws from the prior that the page holds.
 DRAWS = 256
-_UNREADABLE = (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +112,7 @@ def _read(home: Path, name: str, read: Any) -> Any:
         raise ValueError(f"explore: {home / name} is missing; {_again(home)}")
     try:
         return read(home / name)
-    except _UNREADABLE as error:
+    except (*files.UNREADABLE, TypeError) as error:
         what = " ".join(str(error).split())[:200]
         raise ValueError(f"explore: {home / name} cannot be read ({what}); {_again(home)}") from error
 

@@ -8,12 +8,12 @@ from tcvae_tf import plots, results
 from tcvae_tf.codes import Codes
 from tcvae_tf.explore.decoder import pack
 from tcvae_tf.plots.looking import LEAST, Arrays
+from tcvae_tf.settings import in_line, label
 
 #: Images from which one may start, at most: every k-th value of the factors that have many.
 STARTS = 4096
 #: A latent's slider goes from −3 to 3, or as far as all of the aggregate posterior but this share on either side.
 TAIL, REACH = 1e-3, 3.0
-_METHODS = {"vae": "VAE", "beta_vae": "β-VAE", "beta_tcvae": "β-TCVAE", "factor_vae": "FactorVAE"}
 #: What the table of measures says: of a record, its name, digits, unit and meaning.
 _MEASURES = {
     "mig": (
@@ -42,9 +42,7 @@ _MEASURES = {
 
 
 def title(run: dict) -> str:
-    weight = {"beta_vae": f", β = {run['beta']:g}", "beta_tcvae": f", β = {run['beta']:g}"}
-    weight["factor_vae"] = f", γ = {run['tc_weight']:g}"
-    return f"{_METHODS.get(run['method'], run['method'])}{weight.get(run['method'], '')} on {run['dataset']}"
+    return f"{in_line(label(run['method'], run['beta'], run['tc_weight']))} on {run['dataset']}"
 
 
 def subtitle(record: dict) -> str:

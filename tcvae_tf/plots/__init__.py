@@ -5,7 +5,7 @@ from tcvae_tf.plots.distributions import boxes, joints, mig_distribution
 from tcvae_tf.plots.looking import encodes, heat_map, latents, training, traversal, traversal_gif
 from tcvae_tf.plots.pictures import Traversal, contact_sheet, traversals
 from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
-from tcvae_tf.plots.style import COLOURS, save
+from tcvae_tf.plots.style import COLOURS, need_matplotlib, save
 
 __all__ = [
     "COLOURS",
@@ -26,6 +26,7 @@ __all__ = [
     "latents",
     "learning_curves",
     "mig_distribution",
+    "need_matplotlib",
     "responses",
     "save",
     "training",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -133,6 +134,15 @@ def names(groups: Iterable[Iterable[str]]) -> list[str]:
 def minus(number: float, digits: int = 2) -> str:
     """A number as short as its digits allow, with a minus sign in place of a hyphen."""
     return f"{round(number, digits) + 0.0:g}".replace("-", "\N{MINUS SIGN}")
+
+
+def need_matplotlib() -> None:
+    """
+    Raises:
+      ImportError: pictures cannot be drawn here.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("pictures need matplotlib: pip install -e '.[reproduce]'")
 
 
 def save(figure: Figure, path: str | Path) -> None:
