@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -59,6 +59,8 @@ _EXAMPLES = """examples:
                                                 on a Ray cluster, four runs to a GPU
   python -m reproduce all --preset=paper --part=$SLURM_ARRAY_TASK_ID/100
                                                 one of 100 jobs; afterwards the same without --part
+  python -m reproduce all --preset=cpu --recorded
+                                                on another machine, or when runs/ is lost: what results/ holds is done
   python -m reproduce all --draw                only redraws, from the records in results/
   python -m reproduce benchmark                 what training and measures cost: a quarter of an hour; less with --quick
 
@@ -83,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="directory of records, tables and figures (default: results)")
     parser.add_argument("--draw", action="store_true", help="train nothing, redraw from the records in --out")
     parser.add_argument("--plan", action="store_true", help="show what is to be done and what it takes; start nothing")
+    parser.add_argument(
+        "--recorded",
+        action="store_true",
+        help="runs whose record or curve is in --out are done: to go on without the directory they were trained in",
+    )
     parser.add_argument(
         "--part", type=_part, help="I/N: each N-th run from the I-th on alone, for job arrays; no figure"
     )
@@ -121,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.draw:
         try:
             if options.plan:
-                print(plans.show(_runs(options), options.preset, options.root, _resources(options)))
+                print(plans.show(_runs(options), options.preset, options.root, _resources(options), _recorded(options)))
                 return 0
             code = _work(options)
         except KeyboardInterrupt:
@@ -140,10 +147,26 @@ def _chosen(options: argparse.Namespace, scripts: dict[str, ModuleType]) -> list
     return [script for name, script in scripts.items() if name == options.figure or (everything and name not in ASIDE)]
 
 
+def _showing(scripts: Iterable[ModuleType]) -> list[ModuleType]:
+    """Those that draw arrays of single runs."""
+    return [script for script in scripts if hasattr(script, "chosen")]
+
+
 def _runs(options: argparse.Namespace) -> list[Run]:
     """All runs that the chosen figures need, each once."""
     scripts = [*_chosen(options, HISTORIES), *_chosen(options, SCRIPTS)]
     return list(dict.fromkeys(run for script in scripts for run in script.runs(sweep.PRESETS[options.preset])))
+
+
+def _recorded(options: argparse.Namespace) -> set[Run]:
+    """The runs that are taken as done for what --out holds of them."""
+    if not options.recorded:
+        return set()
+    preset = sweep.PRESETS[options.preset]
+    found = keep.recorded([run for script in _chosen(options, SCRIPTS) for run in script.runs(preset)], options.out)
+    for script in _chosen(options, HISTORIES):
+        found |= keep.curves(script, script.runs(preset), options.out).keys()
+    return found
 
 
 def _resources(options: argparse.Namespace) -> executors.Resources:
@@ -158,22 +181,55 @@ def _work(options: argparse.Namespace) -> int:
     code, preset = 0, sweep.PRESETS[options.preset]
     # Measured runs first: a run that others want too is then trained with its curve.
     for script in _chosen(options, HISTORIES):
-        followed = script.runs(preset)
-        for every, group in itertools.groupby(sorted(followed, key=script.every), script.every):
-            code |= _execute(list(group), options, every)
-        if not options.part and (rows := script.collect(_done(followed, options.root), options.root)):
-            results.write_rows(options.out / script.FILE, rows)
-    trained = [run for script in _chosen(options, SCRIPTS) for run in script.runs(preset)]
+        code |= _follow(script, options)
+    trained = dict.fromkeys(run for script in _chosen(options, SCRIPTS) for run in script.runs(preset))
+    done = keep.recorded(list(trained), options.out) if options.recorded else set()
+    if done:
+        print(f"{len(done)} of {len(trained)} runs are recorded in {options.out} already", flush=True)
     if trained:
-        code |= _execute(trained, options, 0)
+        code |= _train([run for run in trained if run not in done], options)
     if options.part:
         return code
-    keep.pictures([script for script in SCRIPTS.values() if hasattr(script, "chosen")], options.root, options.out)
+    if lost := keep.without_arrays(_showing(_chosen(options, SCRIPTS)), done, options.out):
+        print(f"trained again, since a figure shows it: {', '.join(run.id for run in lost)}")
+        code |= _train(lost, options)
+    keep.pictures(_showing(SCRIPTS.values()), options.root, options.out)
     for script in _chosen(options, COMPUTED):
         print(f"{script.TITLE} ...", flush=True)
         rows = script.compute(*script.SMOKE) if options.preset == "smoke" else script.compute()
         results.write_rows(options.out / script.FILE, rows)
     return code
+
+
+def _follow(script: ModuleType, options: argparse.Namespace) -> int:
+    """Executes the runs of a script that shows their histories, and keeps each curve as it comes."""
+    runs = script.runs(sweep.PRESETS[options.preset])
+    kept = keep.curves(script, runs, options.out)
+
+    def save(*_: object) -> None:
+        curves = {**kept, **{run: script.collect([run], options.root) for run in _done(runs, options.root)}}
+        if not options.part and curves:
+            results.write_rows(options.out / script.FILE, [line for run in runs for line in curves.get(run, [])])
+
+    code, left = 0, [run for run in runs if not (options.recorded and run in kept)]
+    for every, group in itertools.groupby(sorted(left, key=script.every), script.every):
+        code |= _execute(list(group), options, every, save)
+    save()
+    return code
+
+
+def _train(runs: Sequence[Run], options: argparse.Namespace) -> int:
+    """Executes runs and keeps each record as it comes."""
+    path = options.out / "records.csv"
+
+    def save(run: Run, record: dict) -> None:
+        if not options.part:
+            results.merge(path, [record])
+
+    def fail(run: Run, error: str) -> None:
+        save(run, results.failure(dataclasses.asdict(run), run.id, error))
+
+    return _execute(runs, options, 0, save, fail)
 
 
 def _draw(out: Path) -> int:
@@ -192,8 +248,14 @@ def _done(runs: Sequence[Run], root: Path) -> list[Run]:
     return [run for run in runs if read_record(run, root) is not None]
 
 
-def _execute(runs: Sequence[Run], options: argparse.Namespace, measure_every: int) -> int:
-    """Executes what is not done and keeps each record as it comes; returns 1 when a run failed."""
+def _execute(
+    runs: Sequence[Run],
+    options: argparse.Namespace,
+    measure_every: int,
+    on_record: Callable[[Run, dict], object],
+    on_failure: Callable[[Run, str], object] = lambda run, error: None,
+) -> int:
+    """Executes what is not done; returns 1 when a run failed."""
     began, runs = time.monotonic(), list(dict.fromkeys(runs))
     if options.part:
         index, count = options.part
@@ -201,20 +263,13 @@ def _execute(runs: Sequence[Run], options: argparse.Namespace, measure_every: in
     for name in sorted({run.dataset for run in runs}):
         data = datasets.load(name)  # once here, so that the runs find it in the cache
         print(f"data: {name}, {len(data):,} images, {data.source}", flush=True)
-    path, kept = options.out / "records.csv", not (options.part or measure_every)
-
-    def add(run: Run, record: dict) -> None:
-        if kept:
-            results.merge(path, [record])
-
     code = 0
     try:
-        sweep.execute_all(runs, options.root, options.executor, _resources(options), measure_every, add)
+        sweep.execute_all(runs, options.root, options.executor, _resources(options), measure_every, on_record)
     except sweep.SweepFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
-        if kept:
-            lost = failure.failures.items()
-            results.merge(path, [results.failure(dataclasses.asdict(run), run.id, error) for run, error in lost])
+        for run, error in failure.failures.items():
+            on_failure(run, error)
         code = 1
     minutes = (time.monotonic() - began) / 60
     print(f"{len(_done(runs, options.root))} of {len(runs)} runs recorded, {minutes:.1f} minutes\n", flush=True)

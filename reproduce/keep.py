@@ -1,29 +1,65 @@
-"""What of the runs is kept beside their rows: the arrays behind the pictures."""
+"""What results/ holds of runs, even of lost ones: rows of records and of curves, and the arrays behind the pictures."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from tcvae_tf import files, results
+from tcvae_tf import datasets, files, plan, results
+from tcvae_tf.results import Row
+from tcvae_tf.runs import MEASURES, Run
+from tcvae_tf.settings import RECIPE
 from tcvae_tf.sweep import PRESETS
+
+
+def recorded(runs: Sequence[Run], out: Path) -> set[Run]:
+    """The runs of which `out` holds a record as it would be written today."""
+    rows = {line["id"]: line for line in results.finished(results.read_rows(out / "records.csv"))}
+
+    def stands(run: Run) -> bool:
+        now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, "measures": MEASURES}
+        if origin := datasets.origin(run.dataset):
+            now["data"] = {"source": origin}
+        return results.row(now).items() <= rows.get(run.id, {}).items()
+
+    return {run for run in runs if stands(run)}
+
+
+def curves(script: ModuleType, runs: Sequence[Run], out: Path) -> dict[Run, list[Row]]:
+    """The rows of each run whose curve `out` holds to its last step."""
+    rows = results.read_rows(out / script.FILE)
+    found = {run: [line for line in rows if line["id"] == run.id] for run in runs}
+    return {run: lines for run, lines in found.items() if lines and lines[-1]["step"] == str(plan.steps(run))}
+
+
+def shown(scripts: Sequence[ModuleType], out: Path) -> set[Run]:
+    """The runs whose arrays `scripts` show, with every preset."""
+    found = results.finished(results.read_rows(out / "records.csv"))
+    chosen: set[Run] = set()
+    for script in scripts:
+        for preset in PRESETS.values():
+            wanted = {run.id: run for run in script.runs(preset)}
+            chosen |= {wanted[id] for id in script.chosen([line for line in found if line["id"] in wanted])}
+    return chosen
+
+
+def without_arrays(scripts: Sequence[ModuleType], runs: Collection[Run], out: Path) -> list[Run]:
+    """Those of the runs that `scripts` show and whose arrays `out` does not hold."""
+    wanted = sorted(shown(scripts, out).intersection(runs), key=lambda run: run.id)
+    return [run for run in wanted if not (out / "arrays" / f"{run.id}.npz").exists()]
 
 
 def pictures(scripts: Sequence[ModuleType], root: Path, out: Path) -> None:
     """Copies the arrays of the runs that `scripts` show, of every preset, and drops those that they no longer do."""
-    found = results.finished(results.read_rows(out / "records.csv"))
-    shown: set[str] = set()
-    for script in scripts:
-        for preset in PRESETS.values():
-            wanted = {run.id for run in script.runs(preset)}
-            shown |= set(script.chosen([line for line in found if line["id"] in wanted]))
-    for run in shown:
+    ids = {run.id for run in shown(scripts, out)}
+    for run in ids:
         source = root / run / "pictures.npz"
         if source.exists():
             with files.replacing(out / "arrays" / f"{run}.npz") as temporary:
                 shutil.copyfile(source, temporary)
     for path in (out / "arrays").glob("*.npz"):
-        if path.stem not in shown:
+        if path.stem not in ids:
             path.unlink()

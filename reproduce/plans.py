@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tcvae_tf import executors, plan, provenance, results
@@ -11,13 +11,21 @@ from tcvae_tf.executors import Resources
 from tcvae_tf.runs import Run
 
 
-def show(runs: Sequence[Run], preset: str, root: Path, resources: Resources, measure: bool = True) -> str:
+def show(
+    runs: Sequence[Run],
+    preset: str,
+    root: Path,
+    resources: Resources,
+    recorded: Collection[Run] = (),
+    measure: bool = True,
+) -> str:
     """Runs, what is done, epochs, FLOP, hours and disk, by settings and in all.
 
-    `measure` False leaves the hours out, which take some minutes of trials.
+    `recorded` are done though `root` has no record of them. `measure` False leaves the hours out, which take some
+    minutes of trials.
     """
     places = executors.capacity(resources, max(map(plan.memory, runs), default=1.0))
-    lines = plan.plan(runs, root, places, resources.threads, measure)
+    lines = plan.plan(runs, root, places, resources.threads, recorded, measure)
     body = [
         [
             line.what,
@@ -26,12 +34,11 @@ def show(runs: Sequence[Run], preset: str, root: Path, resources: Resources, mea
             f"{line.steps:,}",
             f"{line.epochs:.3g}",
             f"{line.count * line.flop:.1e}",
-            _hours((line.count - line.done) * line.seconds / places),
+            _hours(_left(line, places)),
             f"{line.count * line.disk / 1e9:.2f}",
         ]
         for line in lines
     ]
-    left = [(line.count - line.done) * line.seconds / places for line in lines if line.count > line.done]
     total = [
         "**all**",
         sum(line.count for line in lines),
@@ -39,12 +46,17 @@ def show(runs: Sequence[Run], preset: str, root: Path, resources: Resources, mea
         f"{sum(line.count * line.steps for line in lines):,}",
         "",
         f"{sum(line.count * line.flop for line in lines):.1e}",
-        _hours(sum(left)),
+        _hours(sum(_left(line, places) for line in lines)),
         f"{sum(line.count * line.disk for line in lines) / 1e9:.2f}",
     ]
     header = ["preset " + preset, "runs", "done", "steps each", "epochs", "FLOP", "hours left", "disk (GB)"]
     words = f"Hours are for {places} at a time, {resources.threads} thread each, on {provenance.processor()}"
     return results.table(header, [*body, total]) + f"\n{words}, from steps measured there. Nothing was started.\n"
+
+
+def _left(line: plan.Line, places: int) -> float:
+    """Seconds, NaN where a step was not measured."""
+    return (line.count - line.done) * line.seconds / places if line.count > line.done else 0.0
 
 
 def _hours(seconds: float) -> str:

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,17 @@ class Line:
     disk: float
 
 
-def plan(runs_: Sequence[Run], root: Path, places: int, threads: int = 1, measure: bool = True) -> list[Line]:
+def plan(
+    runs_: Sequence[Run],
+    root: Path,
+    places: int,
+    threads: int = 1,
+    recorded: Collection[Run] = (),
+    measure: bool = True,
+) -> list[Line]:
     """Groups runs and says what each group takes; measures for some minutes what was not measured before."""
     runs_ = list(dict.fromkeys(runs_))
-    todo = [run for run in runs_ if runs.read_record(run, root) is None]
+    todo = [run for run in runs_ if run not in recorded and runs.read_record(run, root) is None]
     times = _measured(todo, root, places, threads) if measure else {}
     groups: dict[tuple, list[Run]] = {}
     for run in runs_:

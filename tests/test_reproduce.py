@@ -12,9 +12,10 @@ import pytest
 
 import tcvae_tf as tc
 from reproduce import __main__ as reproduce
-from reproduce import circumstances, report
+from reproduce import circumstances, keep, report
 from reproduce import fig3_mig_distribution as fig3
-from tcvae_tf import results
+from tcvae_tf import plan, results, settings
+from tcvae_tf.runs import MEASURES
 from tcvae_tf.sweep import PRESETS
 
 PAPER = results.read_rows(report.PAPER)
@@ -241,3 +242,73 @@ def test_smoke_numbers_stay_away_from_results(tmp_path, monkeypatch):
     assert len(asked) == 1
     assert (tmp_path / "r" / "smoke-results" / "RESULTS.md").exists()
     assert not (tmp_path / "results").exists()
+
+
+class NoImages(list):
+    source = "none"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The runs that are given to the executor, which does nothing; nothing is drawn."""
+    found = []
+    monkeypatch.setattr(reproduce.sweep, "execute_all", lambda runs, *_: found.extend(runs))
+    monkeypatch.setattr(reproduce.datasets, "load", lambda name: NoImages())
+    monkeypatch.setattr(reproduce, "_draw", lambda out: 0)
+    return found
+
+
+def kept_rows(runs, **changes):
+    """Records as today's runs write them."""
+    origins = {"faces3d": {"source": tc.datasets.origin("faces3d"), "sha256": "0"}}
+    return [
+        {
+            **made,
+            "recipe": settings.RECIPE,
+            "measures": MEASURES,
+            **({"data": origins[run.dataset]} if run.dataset in origins else {}),
+            **changes,
+        }
+        for run, made in zip(runs, made_up.records(runs), strict=True)
+    ]
+
+
+def test_what_results_hold_is_not_trained_again_where_the_runs_are_lost(tmp_path, asked):
+    made = fig3.runs(PRESETS["quick"])
+    results.merge(tmp_path / "records.csv", kept_rows(made[2:]))
+    results.merge(tmp_path / "records.csv", kept_rows(made[1:2], recipe=settings.RECIPE - 1))
+    given = ["fig3", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}"]
+    assert reproduce.main([*given, "--recorded"]) == 0
+    assert asked == made[:2]
+    asked.clear()
+    assert reproduce.main(given) == 0
+    assert asked == made
+
+
+def test_a_recorded_run_whose_pictures_are_lost_is_trained_again_when_a_figure_shows_it(tmp_path, asked):
+    made = reproduce.traversals.runs(PRESETS["quick"])
+    results.merge(tmp_path / "records.csv", kept_rows(made))
+    shown = keep.shown([reproduce.traversals], tmp_path)
+    assert 0 < len(shown) < len(made)
+    spared = min(shown, key=lambda run: run.id)
+    (tmp_path / "arrays").mkdir()
+    shutil.copyfile(next((report.PAPER.parent / "arrays").glob("*.npz")), tmp_path / "arrays" / f"{spared.id}.npz")
+    assert keep.without_arrays([reproduce.traversals], made, tmp_path) == sorted(
+        shown - {spared}, key=lambda run: run.id
+    )
+    reproduce.main(["traversals", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}", "--recorded"])
+    assert set(asked) == shown - {spared}
+
+
+def test_a_curve_is_recorded_when_it_goes_to_the_last_step(tmp_path, asked):
+    script = reproduce.learning_curves
+    first, second, *others = script.runs(PRESETS["quick"])
+    ends = {first: plan.steps(first), second: plan.steps(second) - 1}
+    kept = [
+        line for line in results.read_rows(report.PAPER.parent / script.FILE) if line["id"] in (first.id, second.id)
+    ]
+    kept = [line for line in kept if int(line["step"]) <= ends[first if line["id"] == first.id else second]]
+    results.write_rows(tmp_path / script.FILE, kept)
+    reproduce.main(["curves", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}", "--recorded"])
+    assert asked == [second, *others]
+    assert {line["id"] for line in results.read_rows(tmp_path / script.FILE)} == {first.id}
