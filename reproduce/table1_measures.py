@@ -126,17 +126,24 @@ def _cases(levels: Sequence[float], seeds: Sequence[int]) -> Iterator[tuple[str,
 
 def compute(levels: Sequence[float] = LEVELS, seeds: Sequence[int] = SEEDS) -> list[Row]:
     """Every measure of every code: a line each, with `setting` empty for the usual one."""
+    from joblib import Parallel, delayed
     from rich.progress import track
 
-    rows = []
-    cases = list(_cases(levels, seeds))
-    for change, level, seed, made, settings in track(cases, "measuring", disable=not sys.stdout.isatty()):
+    rows, tasks = [], []
+    for change, level, seed, made, settings in _cases(levels, seeds):
         for name, (_, measure, usual, others) in MEASURES.items():
             for setting in [{}, *(others if settings else [])]:
-                score = measure(made, seed=seed, **{**usual, **setting}).score
                 line = {"change": change, "level": f"{level:g}", "seed": str(seed), "measure": name}
-                rows.append({**line, "setting": _words(setting), "score": f"{score:.7g}"})
-    return rows
+                rows.append({**line, "setting": _words(setting)})
+                tasks.append(delayed(_score)(measure, made, {"seed": seed, **usual, **setting}))
+    # Processes: what the measures do in Python would make threads wait for each other.
+    scores = Parallel(n_jobs=-1, return_as="generator")(tasks)
+    bar = track(scores, "measuring", total=len(tasks), disable=not sys.stdout.isatty())
+    return [{**row, "score": f"{score:.7g}"} for row, score in zip(rows, bar, strict=True)]
+
+
+def _score(measure: Callable[..., Any], made: Codes, arguments: dict[str, Any]) -> float:
+    return measure(made, **arguments).score
 
 
 def _scores(rows: Sequence[Row], measure: str, change: str, level: float) -> np.ndarray:
