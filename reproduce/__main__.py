@@ -32,7 +32,7 @@ from reproduce import (
     table_metrics,
     traversals,
 )
-from tcvae_tf import datasets, executors, plots, results, sweep
+from tcvae_tf import compare, datasets, executors, plots, results, sweep
 from tcvae_tf.runs import Run, read_record
 
 #: Figures and tables of runs' records, of their histories, and what is computed without any.
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.draw:
         try:
             if options.plan:
-                print(plans.show(_runs(options), options.preset, options.root, _resources(options), _recorded(options)))
+                print(_plan(options))
                 return 0
             code = _work(options)
         except KeyboardInterrupt:
@@ -152,21 +152,20 @@ def _showing(scripts: Iterable[ModuleType]) -> list[ModuleType]:
     return [script for script in scripts if hasattr(script, "chosen")]
 
 
-def _runs(options: argparse.Namespace) -> list[Run]:
-    """All runs that the chosen figures need, each once."""
-    scripts = [*_chosen(options, HISTORIES), *_chosen(options, SCRIPTS)]
+def _runs(options: argparse.Namespace, groups: Sequence[dict[str, ModuleType]] = (HISTORIES, SCRIPTS)) -> list[Run]:
+    """All runs that the chosen figures of some groups need, each once."""
+    scripts = [script for group in groups for script in _chosen(options, group)]
     return list(dict.fromkeys(run for script in scripts for run in script.runs(sweep.PRESETS[options.preset])))
 
 
-def _recorded(options: argparse.Namespace) -> set[Run]:
-    """The runs that are taken as done for what --out holds of them."""
-    if not options.recorded:
-        return set()
-    preset = sweep.PRESETS[options.preset]
-    found = keep.recorded([run for script in _chosen(options, SCRIPTS) for run in script.runs(preset)], options.out)
-    for script in _chosen(options, HISTORIES):
-        found |= keep.curves(script, script.runs(preset), options.out).keys()
-    return found
+def _plan(options: argparse.Namespace) -> str:
+    """What is to be done and what it takes."""
+    done: set[Run] = set()
+    if options.recorded:
+        done |= compare.recorded(_runs(options, (SCRIPTS,)), options.out / "records.csv").keys()
+        for script in _chosen(options, HISTORIES):
+            done |= keep.curves(script, script.runs(sweep.PRESETS[options.preset]), options.out).keys()
+    return plans.show(_runs(options), options.preset, options.root, _resources(options), done)
 
 
 def _resources(options: argparse.Namespace) -> executors.Resources:
@@ -178,12 +177,12 @@ def _work(options: argparse.Namespace) -> int:
     if options.figure == "benchmark":
         print(benchmark.run(options.out, options.quick))
         return 0
-    code, preset = 0, sweep.PRESETS[options.preset]
+    code = 0
     # Measured runs first: a run that others want too is then trained with its curve.
     for script in _chosen(options, HISTORIES):
         code |= _follow(script, options)
-    trained = dict.fromkeys(run for script in _chosen(options, SCRIPTS) for run in script.runs(preset))
-    done = keep.recorded(list(trained), options.out) if options.recorded else set()
+    trained = _runs(options, (SCRIPTS,))
+    done = compare.recorded(trained, options.out / "records.csv") if options.recorded else {}
     if done:
         print(f"{len(done)} of {len(trained)} runs are recorded in {options.out} already", flush=True)
     if trained:

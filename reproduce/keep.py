@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from tcvae_tf import datasets, files, plan, results
+from tcvae_tf import files, plan, results
 from tcvae_tf.results import Row
-from tcvae_tf.runs import MEASURES, Run
-from tcvae_tf.settings import RECIPE
+from tcvae_tf.runs import Run
 from tcvae_tf.sweep import PRESETS
-
-
-def recorded(runs: Sequence[Run], out: Path) -> set[Run]:
-    """The runs of which `out` holds a record as it would be written today."""
-    rows = {line["id"]: line for line in results.finished(results.read_rows(out / "records.csv"))}
-
-    def stands(run: Run) -> bool:
-        now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, "measures": MEASURES}
-        if origin := datasets.origin(run.dataset):
-            now["data"] = {"source": origin}
-        return results.row(now).items() <= rows.get(run.id, {}).items()
-
-    return {run for run in runs if stands(run)}
 
 
 def curves(script: ModuleType, runs: Sequence[Run], out: Path) -> dict[Run, list[Row]]:

@@ -80,7 +80,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str, arrays: Mappin
         if line["id"] in arrays:
             own = arrays[line["id"]]
             labels = [_row_label(own, latent) for latent in own["latents"]]
-            grids[heading(line)] = plots.Traversal(own["images"][..., 0], labels, own["points"])
+            grids[heading(line)] = plots.Traversal(plots.shown(own["images"]), labels, own["points"])
     return plots.traversals(grids, note(rows, caption))
 
 

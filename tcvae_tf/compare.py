@@ -20,7 +20,7 @@ from tcvae_tf import runs as runs_module
 from tcvae_tf.datasets import faces3d, suggest
 from tcvae_tf.executors import Resources
 from tcvae_tf.results import Row
-from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, Run, in_line, label
+from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, RECIPE, Run, in_line, label
 from tcvae_tf.sweep import Preset
 
 TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
@@ -161,16 +161,25 @@ def _recorded(wanted: Sequence[Run], root: str | Path, records: str | Path | Non
     """The rows of runs that are recorded, by id: in a file of records or, rather, in the directory of runs."""
     if records is not None and not Path(records).exists():
         raise FileNotFoundError(f"{records}: no such file of records; leave it out to train the baselines here")
-    rows = {line["id"]: line for line in results.finished(results.read_rows(records) if records else ())}
-    found = {}
+    found = recorded(wanted, records) if records else {}
     for run in wanted:
-        record, line = runs_module.read_record(run, root), rows.get(run.id)
-        origin = datasets.origin(run.dataset)
-        if record is not None:
-            found[run.id] = results.row(record)
-        elif line and line.get("measures") == str(runs_module.MEASURES) and origin in (None, line["data.source"]):
-            found[run.id] = line
-    return found
+        if (record := runs_module.read_record(run, root)) is not None:
+            found[run] = results.row(record)
+    return {run.id: found[run] for run in wanted if run in found}
+
+
+def recorded(wanted: Sequence[Run], records: str | Path) -> dict[Run, Row]:
+    """The rows of runs that a file of records holds as they would be written today: with the same fields, recipe and
+    measures, of the same images."""
+    rows = {line["id"]: line for line in results.finished(results.read_rows(records))}
+
+    def stands(run: Run) -> bool:
+        now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, "measures": runs_module.MEASURES}
+        if origin := datasets.origin(run.dataset):
+            now["data"] = {"source": origin}
+        return results.row(now).items() <= rows.get(run.id, {}).items()
+
+    return {run: rows[run.id] for run in wanted if stands(run)}
 
 
 def _done(

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 
 from tcvae_tf import results
+from tcvae_tf.runs import MEASURES
+from tcvae_tf.settings import RECIPE
 
 FACTORS = {"dsprites": ("scale", "orientation", "posX", "posY"), "faces3d": ("azimuth", "elevation", "lighting")}
 MIGS = {"vae": 0.1, "beta_vae": 0.05, "beta_tcvae": 0.4, "factor_vae": 0.2}
@@ -16,6 +18,8 @@ def record(run, **measures):
     made = {
         "id": run.id,
         "run": dataclasses.asdict(run),
+        "recipe": RECIPE,
+        "measures": MEASURES,
         "data": {"source": {"dsprites": "generated", "faces3d": "stand-in"}[run.dataset], "sha256": "0"},
         "versions": {"keras": "3"},
         "commit": "c",

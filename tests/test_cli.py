@@ -291,6 +291,15 @@ def test_compare_hands_on_what_is_asked_and_prints_the_table_alone(monkeypatch, 
     assert asked == [("my:make", "smoke", "dsprites", "runs", "there", rest)]
 
 
+def test_compare_prints_for_scripts_what_table_says_of_its_records(monkeypatch, capsys, tmp_path):
+    made = made_up.records(sweep.PRESETS["smoke"].runs([{"method": "vae"}, {"method": "beta_vae", "beta": 4.0}]))
+    monkeypatch.setattr(compare, "compare", lambda *_, **__: results.merge(tmp_path / "records.csv", made) and "| a |")
+    found = scripted(capsys, "compare", "my:make", "-o", str(tmp_path))
+    assert found["out"] == str(tmp_path)
+    assert [(line["method"], line["mig"]["value"]) for line in found["table"]] == [("beta_vae", 0.05), ("vae", 0.1)]
+    assert found["table"] == scripted(capsys, "table", str(tmp_path / "records.csv"))
+
+
 # --- table ----------------------------------------------------------------------------------------------------------
 
 

@@ -97,6 +97,7 @@ IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 GRIDS = {"VAE": plots.Traversal(IMAGES, ["z7  posX 2.1 nats", "z0  scale 0.3 nats"], np.array([-1.5, 0, 1.5]))}
 RISING, FLAT = plots.Relation(np.arange(4) - 2.0, np.full(4, 0.1), 1.25), plots.Relation(np.zeros(2), np.ones(2), 0.0)
 RELATIONS = {"VAE": [[RISING, FLAT], [None, FLAT]], "β-TCVAE": [[FLAT, RISING]]}
+COLOURS = {"VAE": plots.Traversal(np.stack([IMAGES] * 3, axis=-1), *GRIDS["VAE"][1:])}
 LATENTS, FACTORS = {"VAE": ["z3", "z1"], "β-TCVAE": ["z0"]}, {"VAE": ["posX", "shape"], "β-TCVAE": ["posX", "shape"]}
 NUMBERS = {"VAE": (np.array([[0.9, 0.1], [np.nan, 0.25]]), ["z0", "z1"], ["posX", "shape"])}
 CAPTION = "a caption that is too long for one line of a figure, whatever its width is, and so has to be broken " * 2
@@ -106,6 +107,7 @@ DRAWINGS = {
     "against_tc": lambda: plots.against_tc(CLOUDS, CAPTION),
     "joints": lambda: plots.joints(TABLES, GROUPS, CAPTION),
     "traversals": lambda: plots.traversals(GRIDS, CAPTION),
+    "traversals in colour": lambda: plots.traversals(COLOURS, CAPTION),
     "latent_vs_factor": lambda: plots.latent_vs_factor(RELATIONS, LATENTS, FACTORS, CAPTION),
     "information": lambda: plots.information(NUMBERS, CAPTION),
 }
@@ -289,3 +291,17 @@ def test_a_method_has_one_colour_in_all_figures_and_no_other_label_takes_it():
     assert list(every.values()) == [0, 1, 2, 3, 4]
     assert style.places(["mine", "β-TCVAE"]) == {"mine": 4, "β-TCVAE": 3}
     assert style.places(["a", "b"]) == {"a": 0, "b": 1}
+
+
+def test_a_sheet_keeps_three_colours_and_takes_the_mean_of_other_channels():
+    images = np.random.default_rng(0).integers(256, size=(2, 5, 4, 6, 3), dtype=np.uint8)
+    assert plots.shown(images) is images
+    assert np.array_equal(plots.shown(images[..., :1]), images[..., 0])
+    assert np.array_equal(plots.shown(images[..., :2]), np.rint(images[..., :2].mean(axis=-1)))
+    (drawn,) = plots.contact_sheet({"first": images[0], "second": images[1, :2]}).axes[0].images
+    sheet = np.asarray(drawn.get_array())
+    assert sheet.shape == (2 * 4, 5 * 6, 3)
+    assert np.array_equal(sheet[4:, 6:12], images[1, 1]) and not sheet[4:, 12:].any()
+    (drawn,) = plots.traversals({"": plots.Traversal(images, ["z0", "z1"], np.arange(5))}).axes[0].images
+    sheet = np.asarray(drawn.get_array())
+    assert np.array_equal(sheet[:4, 7:13], images[0, 1]) and (sheet[4, :] == 230).all()

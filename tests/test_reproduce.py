@@ -15,7 +15,6 @@ from reproduce import __main__ as reproduce
 from reproduce import circumstances, keep, report
 from reproduce import fig3_mig_distribution as fig3
 from tcvae_tf import plan, results, settings
-from tcvae_tf.runs import MEASURES
 from tcvae_tf.sweep import PRESETS
 
 PAPER = results.read_rows(report.PAPER)
@@ -258,25 +257,10 @@ def asked(monkeypatch):
     return found
 
 
-def kept_rows(runs, **changes):
-    """Records as today's runs write them."""
-    origins = {"faces3d": {"source": tc.datasets.origin("faces3d"), "sha256": "0"}}
-    return [
-        {
-            **made,
-            "recipe": settings.RECIPE,
-            "measures": MEASURES,
-            **({"data": origins[run.dataset]} if run.dataset in origins else {}),
-            **changes,
-        }
-        for run, made in zip(runs, made_up.records(runs), strict=True)
-    ]
-
-
 def test_what_results_hold_is_not_trained_again_where_the_runs_are_lost(tmp_path, asked):
     made = fig3.runs(PRESETS["quick"])
-    results.merge(tmp_path / "records.csv", kept_rows(made[2:]))
-    results.merge(tmp_path / "records.csv", kept_rows(made[1:2], recipe=settings.RECIPE - 1))
+    results.merge(tmp_path / "records.csv", made_up.records(made[2:]))
+    results.merge(tmp_path / "records.csv", made_up.records(made[1:2], recipe=settings.RECIPE - 1))
     given = ["fig3", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}"]
     assert reproduce.main([*given, "--recorded"]) == 0
     assert asked == made[:2]
@@ -287,7 +271,7 @@ def test_what_results_hold_is_not_trained_again_where_the_runs_are_lost(tmp_path
 
 def test_a_recorded_run_whose_pictures_are_lost_is_trained_again_when_a_figure_shows_it(tmp_path, asked):
     made = reproduce.traversals.runs(PRESETS["quick"])
-    results.merge(tmp_path / "records.csv", kept_rows(made))
+    results.merge(tmp_path / "records.csv", made_up.records(made))
     shown = keep.shown([reproduce.traversals], tmp_path)
     assert 0 < len(shown) < len(made)
     spared = min(shown, key=lambda run: run.id)

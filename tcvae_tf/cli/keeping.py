@@ -91,8 +91,8 @@ def _verify(values: Any) -> int:
 
 
 def _sheet(values: Any, data: Dataset) -> None:
-    images = {label: np.rint(255 * data.images(cells)) for label, cells in _cells(data).items()}
-    rows = {label: row.mean(axis=-1).astype(np.uint8) for label, row in images.items()}
+    images = {label: np.rint(255 * data.images(cells)).astype(np.uint8) for label, cells in _cells(data).items()}
+    rows = {label: plots.shown(row) for label, row in images.items()}
     plots.save(plots.contact_sheet(rows, f"{data.name}, {len(data):,} images, source: {data.source}"), values.out)
     count = sum(map(len, rows.values()))
     text = f"written: {values.out}, {count} of {len(data)} images of {data.name}, source {data.source}"

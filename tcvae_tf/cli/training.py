@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from tcvae_tf import executors, runs, settings, sweep
-from tcvae_tf.cli import command
+from tcvae_tf import executors, results, runs, settings, sweep
+from tcvae_tf.cli import command, tables
 from tcvae_tf.cli.command import Command
 from tcvae_tf.compare import FIXED
 from tcvae_tf.datasets import suggest
@@ -19,7 +20,7 @@ from tcvae_tf.settings import Run
 _COMPARE_HELP = """METHOD is module:function, of a model of your own, which is trained as the preset trains the methods
 of the paper, and those of them that are not recorded. Flags of a run change the preset for all of them, but for the
 weights of the paper's methods. The table is printed, and written with a figure and the records into --out; tcvae table
-reads them too.
+reads them too, and --json prints what it says of them.
 """
 
 
@@ -71,6 +72,7 @@ def _compare_flags() -> flags.FlagValues:
     executor_flags(values)
     flags.DEFINE_string("records", None, "a records.csv with the paper's methods, trained before", flag_values=values)
     command.quiet_flag(values)
+    command.json_flag(values)
     return values
 
 
@@ -97,7 +99,9 @@ def _compare(values: Any, words: list[str]) -> int:
             fields=fields or None,
             **seeds,
         )
-    print(table.rstrip("\n"))
+    rows = results.read_rows(Path(values.out) / "records.csv")
+    groups = tables.summarise(rows, tables.columns(rows), tables.MEASURES)
+    command.show(values, table, {"out": values.out, "table": tables.as_json(groups)})
     command.note(f"written: {values.out}")
     return int("\n* Failed: " in table)
 

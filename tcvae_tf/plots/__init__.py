@@ -3,7 +3,7 @@
 from tcvae_tf.plots.curves import Cloud, Sample, against_beta, against_tc, growth, learning_curves, responses
 from tcvae_tf.plots.distributions import boxes, joints, mig_distribution
 from tcvae_tf.plots.looking import encodes, heat_map, latents, training, traversal, traversal_gif
-from tcvae_tf.plots.pictures import Traversal, contact_sheet, traversals
+from tcvae_tf.plots.pictures import Traversal, contact_sheet, shown, traversals
 from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
 from tcvae_tf.plots.style import COLOURS, need_matplotlib, save
 
@@ -29,6 +29,7 @@ __all__ = [
     "need_matplotlib",
     "responses",
     "save",
+    "shown",
     "training",
     "traversal",
     "traversal_gif",

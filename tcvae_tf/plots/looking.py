@@ -11,7 +11,7 @@ import numpy as np
 
 from tcvae_tf import files
 from tcvae_tf.plots import style
-from tcvae_tf.plots.pictures import Traversal, traversals
+from tcvae_tf.plots.pictures import Traversal, shown, traversals
 from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
 from tcvae_tf.plots.style import COLOURS, COLUMN, PAGE, SMALL, TINY
 
@@ -46,9 +46,7 @@ def traversal(arrays: Arrays, title: str = "", caption: str = "") -> Figure:
       caption: printed below.
     """
     labels = [f"z{latent}: {encodes(arrays, latent)}" for latent in arrays["latents"]]
-    # A sheet is grey; `traversal_gif` and the page that `explore.write` makes have the colours.
-    images = np.rint(arrays["images"].mean(axis=-1)).astype(np.uint8)
-    return traversals({title: Traversal(images, labels, arrays["points"])}, caption)
+    return traversals({title: Traversal(shown(arrays["images"]), labels, arrays["points"])}, caption)
 
 
 def latents(arrays: Arrays, title: str = "", caption: str = "") -> Figure:
@@ -239,8 +237,8 @@ def _tiles(arrays: Arrays, title: str) -> tuple[Figure, list]:
 def _tile(axes: Axes, images: np.ndarray, points: np.ndarray, label: str):
     """An image over a scale with a dot, and a function that moves both to a point."""
     height, width = images.shape[1:3]
-    shown = images[..., 0] if images.shape[-1] == 1 else images
-    picture = axes.imshow(shown[0], cmap="gray", vmin=0, vmax=255)
+    frames = shown(images)
+    picture = axes.imshow(frames[0], cmap="gray", vmin=0, vmax=255)
     at = np.interp(points, [points.min(), points.max()], [0.12 * width, 0.88 * width])
     level = 1.06 * height
     axes.plot([at.min(), at.max()], [level, level], color="0.75", linewidth=1, clip_on=False)
@@ -250,7 +248,7 @@ def _tile(axes: Axes, images: np.ndarray, points: np.ndarray, label: str):
     axes.set_ylim(1.12 * height, -0.5)
 
     def move(step: int) -> None:
-        picture.set_data(shown[step])
+        picture.set_data(frames[step])
         dot.set_xdata([at[step]])
 
     return move

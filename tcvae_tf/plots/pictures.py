@@ -20,7 +20,8 @@ class Traversal(NamedTuple):
     """What a decoder makes of each latent, moved alone.
 
     Attributes:
-      images: uint8 [L, T, H, W], a row for each latent, in the order in which they are shown.
+      images: uint8 [L, T, H, W], or with colours [L, T, H, W, 3]: a row for each latent, in the order in which they are
+        shown.
       labels: of the rows, such as "z3  posX 2.1 nats".
       points: [T], the values of the latent.
     """
@@ -32,20 +33,20 @@ class Traversal(NamedTuple):
 
 @style.styled
 def contact_sheet(rows: Mapping[str, np.ndarray], caption: str = "") -> Figure:
-    """Grey images side by side, a row of at most as many as the longest for each label.
+    """Images side by side, a row of at most as many as the longest for each label.
 
     Args:
-      rows: uint8 [n, H, W] by label.
+      rows: uint8 [n, H, W], or with colours [n, H, W, 3], by label.
       caption: printed below; it says where the images come from.
     """
     longest = max(len(images) for images in rows.values())
-    height, width = next(iter(rows.values())).shape[1:]
-    sheet = np.zeros((len(rows), height, longest, width), np.uint8)
+    height, width, *colours = next(iter(rows.values())).shape[1:]
+    sheet = np.zeros((len(rows), longest, height, width, *colours), np.uint8)
     for place, images in zip(sheet, rows.values(), strict=True):
-        place[:, : len(images)] = images.transpose(1, 0, 2)
+        place[: len(images)] = images
     figure = style.blank(0.9 + 0.6 * longest, 0.3 + 0.6 * len(rows) * height / width)
     axes = figure.add_subplot()
-    axes.imshow(sheet.reshape(len(rows) * height, longest * width), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(_sheet(sheet, 0), cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks(height * (np.arange(len(rows)) + 0.5), list(rows), fontsize=TINY)
     axes.tick_params(length=0)
@@ -80,21 +81,31 @@ def _image_width(grid: Traversal, width: float) -> float:
 
 def _height(grid: Traversal, width: float) -> float:
     """Inches that a panel of some width needs: its images, a title and what stands below."""
-    rows, _, height, across = grid.images.shape
+    rows, _, height, across = grid.images.shape[:4]
     return rows * _image_width(grid, width) * height / across + 0.6
 
 
+def shown(images: np.ndarray) -> np.ndarray:
+    """Images, channels last, as `contact_sheet` and `traversals` take them: grey without a channel, or in 3 colours;
+    other channels become their mean."""
+    channels = images.shape[-1]
+    if channels == 1:
+        return images[..., 0]
+    return images if channels == 3 else np.rint(images.mean(axis=-1)).astype(np.uint8)
+
+
 def _sheet(images: np.ndarray, gap: int) -> np.ndarray:
-    """One grey image of all, [L, T, H, W] → [pixels, pixels], with pale gaps between them."""
-    rows, columns, height, width = images.shape
-    sheet = np.full((rows, height + gap, columns, width + gap), 230, np.uint8)
-    sheet[:, :height, :, :width] = images.transpose(0, 2, 1, 3)
-    return sheet.reshape(rows * (height + gap), columns * (width + gap))[:-gap, :-gap]
+    """One image of all, [L, T, H, W, ...] → [pixels, pixels, ...], with pale gaps between them."""
+    rows, columns, height, width, *colours = images.shape
+    sheet = np.full((rows, height + gap, columns, width + gap, *colours), 230, np.uint8)
+    sheet[:, :height, :, :width] = np.swapaxes(images, 1, 2)
+    whole = sheet.reshape(rows * (height + gap), columns * (width + gap), *colours)
+    return whole[: len(whole) - gap, : whole.shape[1] - gap]
 
 
 def _traversal(axes: Axes, grid: Traversal, room: float) -> None:
     """The rows of one method with their labels, and below each column the value of the latent."""
-    rows, columns, height, width = grid.images.shape
+    rows, columns, height, width = grid.images.shape[:4]
     gap = max(1, width // 20)
     axes.imshow(_sheet(grid.images, gap), cmap="gray", vmin=0, vmax=255)
     values = [style.minus(point) for point in grid.points]
