@@ -143,7 +143,7 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     for index, start in enumerate(starts):
         # The last batch is filled up with images already seen, so that one compiled program serves all.
         rows = np.arange(start, start + batch_size) % n
-        batch = tf.constant(data.storage[start : start + batch_size] if rows[-1] >= start else data.storage[rows])
+        batch = tf.constant(data.stored(rows))
         stop = min(start + batch_size, n)
         parts = vae.encode_batch(batch, vae.noise_seed(ENCODE, tf.constant(index)))
         for name, part in zip(("loc", "scale", "cross_entropy", "log_px"), parts, strict=True):

@@ -155,7 +155,7 @@ def distribute(
             for step, replica in ((step, replica) for step in itertools.count(first_step) for replica in mine):
                 epoch, place = divmod(step, steps)
                 begin = place * batch_size + replica * size
-                yield data.storage[order(epoch)[begin : begin + size]]
+                yield data.stored(order(epoch)[begin : begin + size])
 
         spec = tf.TensorSpec((size, *data.storage.shape[1:]), tf.uint8)
         stream = tf.data.Dataset.from_generator(shares, output_signature=spec)

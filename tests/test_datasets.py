@@ -350,3 +350,41 @@ def test_content_with_another_digest_than_promised_is_refused(home):
     build.calls = 0
     with pytest.raises(RuntimeError, match="built with sha256"):
         cache.cached("entry", (4, 3), build, sha256="0" * 64)
+
+
+# --- rows of a file -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped(tmp_path, rng):
+    """An array, and the map of a file that holds it."""
+    array = rng.integers(256, size=(50, 3, 7), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    return array, np.load(tmp_path / "a.npy", mmap_mode="r")
+
+
+@pytest.mark.parametrize("rows", [[3], [4, 5, 6], [9, 2, 3, 49, 0, 0, 1], range(50), [], [-1, 2], [False, True] * 25])
+def test_rows_are_those_of_the_array_however_they_are_read(mapped, rows):
+    array, file = mapped
+    rows = np.array(rows, dtype=None if len(rows) else int)
+    for source in (array, file, file[::-1]):
+        assert np.array_equal(cache.take(source, rows), np.asarray(source)[rows])
+
+
+def test_rows_are_read_from_the_file_and_not_through_the_map(mapped, monkeypatch):
+    array, file = mapped
+    monkeypatch.setattr(np.memmap, "__getitem__", None)
+    assert np.array_equal(cache.take(file, np.array([7, 8, 3])), array[[7, 8, 3]])
+
+
+def test_rows_outlive_their_file(mapped, tmp_path):
+    array, file = mapped
+    (tmp_path / "a.npy").unlink()
+    assert np.array_equal(cache.take(file, np.array([7, 8, 3])), array[[7, 8, 3]])
+    (tmp_path / "a.npy").write_bytes(b"another file")
+    assert np.array_equal(cache.take(file, np.array([7, 8, 3])), array[[7, 8, 3]])
+
+
+def test_a_row_that_is_not_there_is_an_error(mapped):
+    with pytest.raises(IndexError):
+        cache.take(mapped[1], np.array([50]))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +94,31 @@ def _build(path: Path, shape: tuple[int, ...], build: Callable[[Writer], None], 
         if sha256 and digest != sha256:
             raise RuntimeError(f"{path.name}: built with sha256 {digest}, not {sha256}; please report your platform")
     files.write_json(path.with_suffix(".json"), {"sha256": digest, "shape": shape})
+
+
+def take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """array[rows], [n, ...]; of a map of a whole file, read from the file.
+
+    Through the map every page that was ever touched, and the huge page around it, would count as this process's memory:
+    all of dSprites after a batch. Neighbouring rows are read at once.
+    """
+    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and hasattr(os, "preadv")
+    inside = len(rows) and rows.dtype.kind in "iu" and rows.min() >= 0 and rows.max() < len(array)
+    return _read_rows(array, rows) if whole and inside else array[rows]
+
+
+def _read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
+    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    size = found[:1].nbytes
+    begins = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist()]
+    try:
+        with open(str(array.filename), "rb", buffering=0) as file:
+            for begin, end, row in zip(begins, [*begins[1:], len(rows)], rows[begins].tolist(), strict=True):
+                if os.preadv(file.fileno(), [found[begin:end]], array.offset + row * size) != (end - begin) * size:
+                    return array[rows]
+    except OSError:  # the file is gone; the map stays
+        return array[rows]
+    return found
 
 
 def _digest(path: str | Path, array: np.memmap) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tcvae_tf.datasets import cache
 from tcvae_tf.factors import FactorGrid
 
 if TYPE_CHECKING:
@@ -62,11 +63,15 @@ class Dataset:
 
     def images(self, indices: Any) -> np.ndarray:
         """Images at flat C-order grid indices, float32 [n, H, W, C] in [0, 1]."""
-        rows = self.storage[np.atleast_1d(indices)]
+        rows = self.stored(np.atleast_1d(indices))
         if self.storage.ndim == 2:
             pixels = np.unpackbits(rows, axis=1, count=int(np.prod(self.image_shape)))
             return pixels.reshape(-1, *self.image_shape).astype(np.float32)
         return rows.astype(np.float32) / np.float32(255)
+
+    def stored(self, indices: np.ndarray) -> np.ndarray:
+        """Images at flat C-order grid indices as they are stored, bits or bytes; see `decode`."""
+        return cache.take(self.storage, indices)
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The flat indices of one epoch, a function of (seed, epoch) alone, [len(data)].
@@ -110,7 +115,7 @@ class Dataset:
             order, these = self.order(seed, epoch), range(begin, steps)
             epoch, begin = epoch + 1, 0
             for step in these:
-                yield self.storage[order[step * batch_size : (step + 1) * batch_size]]
+                yield self.stored(order[step * batch_size : (step + 1) * batch_size])
 
         spec = tf.TensorSpec((batch_size, *self.storage.shape[1:]), tf.uint8)
         stream = tf.data.Dataset.from_generator(one_epoch, output_signature=spec)
