@@ -108,7 +108,7 @@ def take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
-    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    found: Any = np.empty((len(rows), *array.shape[1:]), array.dtype)
     size = found[:1].nbytes
     begins = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist()]
     try:
