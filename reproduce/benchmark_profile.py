@@ -1,7 +1,8 @@
 """Where the time of a step goes, kernel by kernel, as TensorFlow's profiler has it.
 
 `python -m reproduce.benchmark_profile` writes CSV to standard output: what `benchmark` keeps of the present commit.
-Copied into the reproduce/ of an older checkout and run there, this file profiles that one.
+Copied into the reproduce/ of an older checkout and run there, with the names of some of `WORK`, this file profiles that
+one.
 
 One thread computes, since kernels that run at the same time cannot be told apart by their times.
 """
@@ -20,7 +21,14 @@ from typing import Any
 
 #: Steps that are profiled, after as many that are not.
 STEPS = 3
-FIELDS = ("commit", "width", "batch", "group", "kernel", "ms")
+FIELDS = ("commit", "machine", "work", "width", "batch", "group", "kernel", "ms")
+#: What is profiled, with width and batch: steps of training by their method, and the encoding of a batch.
+WORK = {
+    "step at paper size": ("beta_tcvae", 1200, 2048),
+    "step of preset cpu": ("beta_tcvae", 256, 512),
+    "step of FactorVAE": ("factor_vae", 256, 512),
+    "encoding": ("vae", 256, 2048),
+}
 #: What a kernel belongs to, by how its name begins: products and loops keep that of the operation they come from.
 GROUPS = {"matrix products": ("dot", "matmul", "einsum"), "loops: the TC term in blocks": ("while",)}
 REST, OUTSIDE = "all other kernels", "outside of XLA's program: input, Keras"
@@ -62,8 +70,8 @@ def kernels(folder: Path) -> dict[str, float]:
     return {name: picoseconds / 1e9 / STEPS for name, picoseconds in taken.items()}
 
 
-def profile(width: int, batch: int) -> list[dict[str, Any]]:
-    """The kernels of a β-TCVAE step, the longest first, and the time that no kernel takes."""
+def profile(work: str) -> list[dict[str, Any]]:
+    """The kernels of one of `WORK`, the longest first, and the time that no kernel takes."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -71,37 +79,44 @@ def profile(width: int, batch: int) -> list[dict[str, Any]]:
     from tcvae_tf import datasets, provenance, runs
     from tcvae_tf.settings import Run
 
+    method, width, batch = WORK[work]
     data = datasets.load("dsprites")
-    model = runs.model(Run(width=width, batch_size=batch), data, 10**6)
-    images = data.storage[:batch]
+    run = Run(method=method, width=width, batch_size=batch, discriminator_width=width)
+    model = runs.model(run, data, 10**6)
+    images = tf.constant(data.storage[: run.images_per_step])
 
-    def train() -> float:
+    def act() -> float:
         began = time.perf_counter()
         for _ in range(STEPS):
-            model.train_on_batch(images)
+            if work == "encoding":
+                model.encode_batch(images, tf.constant([0, 0]))[-1].numpy()
+            else:
+                model.train_on_batch(images)
         return 1e3 * (time.perf_counter() - began) / STEPS
 
-    train()
+    act()
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
-            step = train()
+            step = act()
         found = kernels(Path(folder))
     found[""] = max(0.0, step - sum(found.values()))
-    first = {"commit": (provenance.of(data)["commit"] or "")[:7], "width": width, "batch": batch}
+    commit = (provenance.of(data)["commit"] or "")[:7]
+    first = {"commit": commit, "machine": provenance.processor(), "work": work, "width": width, "batch": batch}
     lines = [{**first, "group": group(name), "kernel": name, "ms": f"{ms:.4g}"} for name, ms in found.items()]
     return sorted(lines, key=lambda line: -float(line["ms"]))
 
 
-def by_group(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
-    """Milliseconds of each group in each commit, the commits in their order."""
+def by_group(rows: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], dict[str, float]]:
+    """Milliseconds of each group in each commit on its machine, the commits in their order."""
     names = [*GROUPS, REST, OUTSIDE]
-    sums: dict[str, dict[str, float]] = {row["commit"]: dict.fromkeys(names, 0.0) for row in rows}
+    sums = {(row["commit"], row["machine"]): dict.fromkeys(names, 0.0) for row in rows}
     for row in rows:
-        sums[row["commit"]][row["group"]] += float(row["ms"])
+        sums[row["commit"], row["machine"]][row["group"]] += float(row["ms"])
     return sums
 
 
 if __name__ == "__main__":
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(profile(*(int(word) for word in sys.argv[1:] or (1200, 2048))))
+    for work in sys.argv[1:] or WORK:
+        writer.writerows(profile(work))

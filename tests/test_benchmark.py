@@ -115,15 +115,21 @@ def test_the_kernels_of_a_profiled_program_are_found(tmp_path):
 
 
 def test_the_report_sets_the_profile_of_a_commit_beside_the_first(tmp_path):
-    line = {"width": "8", "batch": "4", "kernel": "dot", "group": "matrix products"}
+    line = {"machine": "a machine", "work": "step at paper size", "width": "8", "batch": "4", "kernel": "dot"}
+    line |= {"group": "matrix products"}
     rows = [{**line, "commit": commit, "ms": ms} for commit, ms in (("first", "3000"), ("second", "2500"))]
-    now = "commit,width,batch,group,kernel,ms\nthird,8,4,matrix products,dot,2000\n"
+    now = "commit,machine,work,width,batch,group,kernel,ms\n"
+    now += "third,another,step at paper size,8,4,matrix products,dot,2000\n"
+    now += "third,another,encoding,8,4,matrix products,dot,500\n"
     kept = benchmark._beside_the_first(rows, now)
-    assert [row["commit"] for row in kept] == ["first", "third"]
+    assert [row["commit"] for row in kept] == ["first", "third", "third"]
     assert benchmark._beside_the_first([], now) == kept[1:]
     results.write_rows(tmp_path / benchmark.PROFILE, kept)
     training = benchmark_training.row("A step", "β-TCVAE", 50, "ms")
     results.write_rows(tmp_path / benchmark.TRAINING, [{**training, "machine": "a machine"}])
     text = benchmark.write(tmp_path)
-    assert "| ms of a β-TCVAE step | commit first | commit third |" in text
-    assert "| matrix products | 3,000 | 2,000 |" in text
+    head = "| ms of a step at paper size: MLP 8, batch 4 | commit first, a machine | commit third, another |"
+    assert head in text and "| matrix products | 3,000.0 | 2,000.0 |" in text
+    assert (
+        "| ms of encoding: MLP 8, batch 4 | commit third, another |" in text and "| matrix products | 500.0 |" in text
+    )
