@@ -50,6 +50,14 @@ def test_an_order_that_stays_is_settled_and_one_that_changes_is_a_failed_claim(r
     assert pilot.check(late, [])[0].holds is False
 
 
+def test_the_order_is_left_open_and_the_figure_says_so_until_all_have_run(rows):
+    last = rows[-1]["id"]
+    some = [row for row in rows if row["id"] != last]
+    assert pilot.check(some, [])[0].holds is None
+    assert pilot.caption(some).endswith("7 of 8 runs so far") and "7 of 8 runs so far" in pilot.explain(some)
+    assert "so far" not in pilot.caption(rows) + pilot.explain(rows)
+
+
 def test_the_table_has_the_mean_of_the_seeds_at_parts_of_each_training(rows):
     table = pilot.tabulate(rows, [])
     assert "| FactorVAE, γ = 10 | 0.010 | 0.048 |" in table
