@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", default="quick", choices=list(sweep.PRESETS), help="how much (default: quick)")
     parser.add_argument("--root", default="runs", type=Path, help="directory of all runs (default: runs)")
     parser.add_argument("--out", type=Path, help="directory of records, tables and figures (default: results)")
-    parser.add_argument("--draw", action="store_true", help="train nothing, redraw from the records in --out")
+    parser.add_argument(
+        "--draw", action="store_true", help="train nothing, redraw all figures from the records in --out"
+    )
     parser.add_argument("--plan", action="store_true", help="show what is to be done and what it takes; start nothing")
     parser.add_argument(
         "--recorded",
@@ -236,7 +238,8 @@ def _draw(out: Path) -> int:
     benchmark.write(out)
     tables = report.write(SCRIPTS, {**HISTORIES, **COMPUTED}, out)
     if not tables:
-        print(f"no records in {out}; run without --draw first", file=sys.stderr)
+        others = "the records there are of no preset, see tcvae table" if (out / "records.csv").exists() else ""
+        print(f"nothing in {out} that a figure shows; {others or 'run without --draw first'}", file=sys.stderr)
         return 1
     print("\n".join(tables))
     print(f"written: {out / 'RESULTS.md'}, {out / 'figures'}")

@@ -95,9 +95,9 @@ def _at_the_same_beta(rows: Sequence[Row], dataset: str, quantity: str, text: st
     if found.effect is None:
         return Claim(text, paper, "not run", None)
     higher = sum(results.median(ours).value > results.median(theirs).value for ours, theirs in pairs)
-    said = f"median higher at {higher} of {len(pairs)} β; {found}; n = {found.na} and {found.nb} runs"
     holds = found.effect > 0 if quantity == "mig" else found.effect >= 0
-    return Claim(text, paper, said, holds, found.p if holds else found.p_less)
+    said = f"median higher at {higher} of {len(pairs)} β; {found.told(holds)}; n = {found.na} and {found.nb} runs"
+    return Claim(text, paper, said, holds, found.one_sided(holds))
 
 
 def _best(rows: Sequence[Row], dataset: str, method: str) -> tuple[float, list[Row]]:

@@ -31,9 +31,10 @@ repository, which cites them; that they are the medians of figure 3 is our infer
 as we recall it.
 
 Claims compare medians, with 90% bootstrap intervals; with two seeds an interval is just the two values. Cliff's
-δ = P(a > b) − P(a < b) says how often one sample is above the other. p, of an exact rank test, says how often chance
-alone gives what was found, and is not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes,
-but" is then not certain, nor is "failed (undecided)". A claim that fails is printed as failed, whatever its p.
+δ = P(a > b) − P(a < b) says how often one sample is above the other. p, of an exact one-sided rank test, says how often
+chance alone gives what was found: of a claim that fails, its opposite. It is not corrected for the number of claims.
+From p = 0.05 on a verdict says its p: "yes, but" is then not certain, nor is "failed (undecided)". A claim that fails
+is printed as failed, whatever its p.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"

@@ -83,8 +83,8 @@ def compare(
 ) -> str:
     """Trains a model of one's own as a preset does the paper's methods, and those of them that are not recorded yet.
 
-    Writes into `out` compare.md, the figure compare.png and .svg, and records.csv, whose rows figure 3 and the table of
-    measures show too: `python -m reproduce fig3 --draw --out=compare`.
+    Writes into `out` compare.md, compare.json, the figure compare.png and .svg, and records.csv, whose rows figure 3
+    and the table of measures show too where no field was changed: `python -m reproduce fig3 --draw --out=compare`.
 
     Args:
       method: "module:function"; see `tcvae_tf.custom` for what the function takes and returns.
@@ -107,24 +107,40 @@ def compare(
       ImportError: matplotlib is not installed.
       SweepFailed: no run of the method could be done.
     """
-    if ":" not in method:
-        raise ValueError(f"compare takes a method of your own, module:function; {method!r} is among the baselines")
+    check(method, preset, dataset, fields)
     plots.need_matplotlib()
     chosen, part = _settings(preset, dataset, fields, seeds)
     own, others = (chosen.runs(these, part) for these in ([{"method": method}], chosen.variants(part)))
-    custom.function(method)  # a wrong name is told now and not by every run
     known = _recorded(others, root, records)
     todo = [*own, *(run for run in others if run.id not in known)]
     rows, failures = _done(todo, root, executor, workers, method)
     rows = [*known.values(), *rows]
-    text = _tabulate(rows, method, dataset) + "\n" + _notes(rows, method, chosen, part, fields, known, failures)
+    lines, notes = _lines(rows, method, dataset), _notes(rows, method, chosen, part, fields, known, failures)
+    text = f"{_tabulate(lines)}\n" + "".join(f"* {note}.\n" for note in notes)
     out = Path(out)
     _keep(out / "records.csv", rows)
     caption = f"preset {preset}; {in_line(label(method))}: n = {len(of(rows, dataset, method))}"
     plots.save(draw(rows, method, dataset, caption), out / "compare.png")
     heading = f"# {method} beside the methods of the paper\n\n![MIG](compare.png)\n"
     files.write_text(out / "compare.md", f"{heading}\n{text}")
+    files.write_json(
+        out / "compare.json", {"method": method, "preset": preset, "dataset": dataset, "lines": lines, "notes": notes}
+    )
     return text
+
+
+def check(method: str, preset: str, dataset: str, fields: Mapping[str, Any] | None = None) -> None:
+    """Looks at what `compare` is asked before anything is trained.
+
+    Raises:
+      ValueError: an unknown name, or a method that is no function of one's own.
+    """
+    if method in METHODS:
+        raise ValueError(f"compare takes a method of your own, module:function; {method!r} is among the baselines")
+    if ":" not in method:
+        raise ValueError(f"compare takes a method of your own, module:function; {method!r} names no function")
+    _settings(preset, dataset, fields)
+    custom.function(method)  # a wrong name is told now and not by every run
 
 
 def _keep(path: Path, rows: Sequence[Row]) -> None:
@@ -235,19 +251,47 @@ def short(sample: np.ndarray) -> str:
     return f"{np.median(sample):.3g}" if len(sample) else "–"
 
 
-def _tabulate(rows: Sequence[Row], method: str, dataset: str) -> str:
-    """A line for each method, with the rank test of one's own model against it."""
+def _lines(rows: Sequence[Row], method: str, dataset: str) -> list[dict[str, Any]]:
+    """For each method its medians, with n and the 90% interval of MIG, and the rank test of one's own model against it;
+    None where there is nothing."""
     ours, lines = _values(rows, dataset, method, "mig"), []
     for other in (*BASELINES, method):
         mig = _values(rows, dataset, other, "mig")
-        found = results.compare(ours, mig) if other != method else results.compare([], [])
+        found, middle = results.compare(ours, mig) if other != method else results.compare([], []), results.median(mig)
+        samples = {name: _values(rows, dataset, other, name) for name in _ALSO}
+        lines.append(
+            {
+                "method": other,
+                "label": in_line(tuned_label(rows, dataset, other)),
+                "n": middle.n,
+                "mig": _number(middle.value),
+                "mig_interval": [_number(middle.low), _number(middle.high)],
+                **{name: float(np.median(sample)) if len(sample) else None for name, sample in samples.items()},
+                "effect": found.effect,
+                "p": found.two_sided if found.effect is not None else None,
+            }
+        )
+    return lines
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _tabulate(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The same as a table; a dash where there is nothing."""
+
+    def cells(line: Mapping[str, Any]) -> list[object]:
+        low, high = (math.nan if end is None else end for end in line["mig_interval"])
+        mig = results.Estimate(math.nan if line["mig"] is None else line["mig"], low, high, line["n"])
+        also = ["–" if line[name] is None else f"{line[name]:.3g}" for name in _ALSO]
         tested = ["–", "–"]
-        if found.effect is not None:
-            tested = [f"{found.effect:+.2f}", results.p_text(found.two_sided)]
-        also = [short(_values(rows, dataset, other, name)) for name in _ALSO]
-        lines.append([in_line(tuned_label(rows, dataset, other)), results.median(mig), *also, *tested])
+        if line["effect"] is not None:
+            tested = [f"{line['effect']:+.2f}", results.p_text(line["p"])]
+        return [line["label"], mig, *also, *tested]
+
     header = ["method", "median MIG [90% interval]", *_ALSO.values(), "δ of yours against it", "p"]
-    return results.table(header, lines)
+    return results.table(header, map(cells, lines))
 
 
 def _notes(
@@ -258,8 +302,8 @@ def _notes(
     fields: Mapping[str, Any] | None,
     known: Mapping[str, Row],
     failures: Mapping[Run, str],
-) -> str:
-    """What the table rests on, a line each."""
+) -> list[str]:
+    """What the table rests on, a sentence each."""
     dataset = preset.of(part)["dataset"]
     changed = ", ".join(f"{name} = {value}" for name, value in (fields or {}).items())
     n, m = (len(_values(rows, dataset, name, "mig")) for name in (method, "vae"))
@@ -275,7 +319,7 @@ def _notes(
         f"Source of {method}: SHA-256 {source[:12] or 'not known'}",
     ]
     told += [f"Failed: {run.id}: {error}" for run, error in failures.items()]
-    return "".join(f"* {line}.\n" for line in told)
+    return told
 
 
 def _least_p(n: int, m: int) -> float:

@@ -287,8 +287,10 @@ def capacity(resources: Resources, need: float) -> int:
     Raises:
       ValueError: fewer than one worker or thread.
     """
-    if resources.threads < 1 or (resources.workers is not None and resources.workers < 1):
-        raise ValueError(f"workers and threads must be at least 1; got {resources.workers} and {resources.threads}")
+    for name in ("workers", "threads"):
+        count = getattr(resources, name)
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1; got {count}")
     if resources.workers is not None:
         return resources.workers
     if Path("/dev/nvidia0").exists():

@@ -32,7 +32,7 @@ class View:
             progress.TaskProgressColumn(),
             progress.TimeElapsedColumn(),
             progress.TextColumn("left"),
-            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            progress.TimeRemainingColumn(),
         )
         self._bars = progress.Progress(*columns, transient=True, speed_estimate_period=600)
         # A long run counts for more in the time that is left.
@@ -48,7 +48,8 @@ class View:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bars.stop()
+        if self._bars.console.is_terminal:  # elsewhere it would print an empty line
+            self._bars.stop()
 
     def update(self, active: Sequence[Run], failed: Mapping[Run, str]) -> None:
         """Reads how far the runs are and shows it."""
@@ -56,7 +57,8 @@ class View:
         if not self._bars.console.is_terminal and (self._quiet or now - self._last < 60):
             return
         shares = {run: self._share(run) for run in self.runs}
-        running = [run for run in active if 0 < shares[run] < 1]
+        active = [run for run in active if shares[run] < 1]
+        running = [run for run in active if shares[run]]
         self._bars.update(
             self._whole,
             completed=sum(self._sizes[run] * share for run, share in shares.items()),
@@ -70,9 +72,9 @@ class View:
             self._bars.update(self._tasks[run], completed=shares[run])
         if not self._bars.console.is_terminal:
             self._last = now
-            each = ", ".join(f"{run.id} {shares[run]:.0%}" for run in running[:_BARS])
-            minutes = (now - self._began) / 60
-            print(f"{minutes:.0f} min: {self.words(shares, len(active), failed)}; {each}", flush=True)
+            each = [f"{run.id} {shares[run]:.0%}" for run in running[:_BARS]]
+            words = "; ".join([self.words(shares, len(active), failed), *([", ".join(each)] if each else [])])
+            print(f"{(now - self._began) / 60:.0f} min: {words}", flush=True)
 
     def words(self, shares: Mapping[Run, float], active: int, failed: Mapping[Run, str]) -> str:
         """Counts, for the bar and the line."""

@@ -177,7 +177,7 @@ def _measured(todo: Sequence[Run], root: Path, places: int, threads: int) -> dic
         from rich.progress import Progress
 
         tasks = json.dumps([dataclasses.asdict(run) for run in missing.values()])
-        with Progress(transient=True) as bar:
+        with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
             task = bar.add_task("measuring steps", total=len(missing))
             found = _trials(tasks, list(missing), places, threads, lambda: bar.advance(task))
         known = {**known, **found}

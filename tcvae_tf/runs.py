@@ -135,9 +135,8 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
 def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: int) -> dict:
     from tcvae_tf import metrics
 
-    data = _data(run)
-    if not data.grid.scored:
-        raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin, or fix fewer")
+    data = load(run)
+    steps = run.step_count(data.steps_per_epoch(run.images_per_step))  # an error, here, of a batch that does not fit
     header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data), **_source(run)}
     header, found = _trained_before(home, run, header)
     if found is None:
@@ -147,7 +146,6 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: 
     measured = metrics.summary(found, verbose=verbose)
     if (home / "discriminator.json").exists():
         measured["discriminator"] = files.read_json(home / "discriminator.json")
-    steps = run.step_count(data.steps_per_epoch(run.images_per_step))
     return {**header, "measures": MEASURES, **measured, "steps": steps, "seconds": _seconds(home)}
 
 
@@ -183,12 +181,19 @@ def _trained_now(run: Run, home: Path, data: Any, verbose: str | int, measure_ev
     return found
 
 
-def _data(run: Run) -> Any:
-    """The images of a run: the part of its data set that it asks for, with its weights."""
+def load(run: Run) -> Any:
+    """The images of a run: the part of its data set that it asks for, with its weights.
+
+    Raises:
+      ValueError: they cannot be what it asks for, or cannot be scored.
+    """
     data = datasets.load(run.dataset).thin(run.thin)
     if run.fix:
         data = data.select({name: [value] for name, value in run.fixed.items()})
-    return data if run.joint == "uniform" else data.weighted(joint_weights(data.grid, run.joint))
+    data = data if run.joint == "uniform" else data.weighted(joint_weights(data.grid, run.joint))
+    if not data.grid.scored:
+        raise ValueError(f"{run.dataset}: no factor has two values to score; lower thin, or fix fewer")
+    return data
 
 
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
@@ -280,7 +285,7 @@ def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
     header, checkpoint = files.read_fields(home / "run.json"), home / CHECKPOINT
     asked = _asked(header)
     if not (home / "record.json").exists():
-        raise ValueError(f"{home.name} is not finished; to go on with it: {_command(header, home.parent)}")
+        raise ValueError(unfinished(home))
     if not checkpoint.exists():
         again = f"delete {home}, then {_command(header, home.parent)}"
         raise ValueError(f"{home.name}: the model was removed, the record is kept; to train it again: {again}")
@@ -290,7 +295,7 @@ def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
     make = None
     if asked.own:
         _warn_of_another_source(asked, header, home)
-        make = functools.partial(custom.make, asked, _data(asked))
+        make = functools.partial(custom.make, asked, load(asked))
     from tcvae_tf import callbacks
 
     try:
@@ -303,7 +308,8 @@ def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
 
 
 def find(run: str | Path, root: str | Path = "runs") -> Path:
-    """The directory of a run, by its id, a beginning of one that no other has, or the path of the directory.
+    """The directory of a run, by its id, a beginning of one that no other has, or the path of the directory; where
+    several runs begin alike, that of the only finished one.
 
     Raises:
       ValueError: there is none, or there are several.
@@ -314,8 +320,9 @@ def find(run: str | Path, root: str | Path = "runs") -> Path:
             return home
     known = sorted(path.parent.name for path in root.glob("*/run.json"))
     found = [name for name in known if name.startswith(str(run))] if str(run) else []
-    if len(found) == 1:
-        return root / found[0]
+    finished = [name for name in found if (root / name / "record.json").exists()]
+    if len(found) == 1 or len(finished) == 1:
+        return root / (found if len(found) == 1 else finished)[0]
     if found:
         some = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
         raise ValueError(f"{len(found)} runs in {root} begin with {run}: {some}")
@@ -330,6 +337,14 @@ def _asked(header: dict) -> Run | None:
         return Run(**header["run"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def unfinished(home: Path) -> str:
+    """What to do about a run that has no record."""
+    again = _command(files.read_fields(home / "run.json"), home.parent)
+    if (home / "error.txt").exists():
+        return f"{home.name} failed, see {home / 'error.txt'}; to try it again: {again}"
+    return f"{home.name} is not finished; to go on with it: {again}"
 
 
 def _command(header: dict, root: Path) -> str:

@@ -106,12 +106,8 @@ def read(
     Raises:
       FileNotFoundError, ValueError: what is wrong with the file, and how to mend it.
     """
+    check(paths, grid, scored, spread)
     files = [Path(path) for path in paths]
-    if [file.suffix for file in files] not in ([".npz"], [".npy"], [".npy", ".npy"]):
-        given = ", ".join(file.name for file in files) or "no file"
-        raise ValueError(f"{given}: give one npz, one npy of shape [2, N, D], or two npy: means, then scales")
-    if spread is not None and spread not in SPREADS:
-        raise ValueError(f"unknown spread {spread!r}; {suggest(spread, list(SPREADS))}")
     loaded = [_load(file) for file in files]
     if isinstance(loaded[0], dict):
         arrays = loaded[0]
@@ -126,6 +122,35 @@ def read(
     shape = parse_grid(grid)
     weights = None if "weights" not in arrays else _column("weights", arrays["weights"], shape)
     return _codes(files[0].name, arrays, parse_grid(grid, scored, weights))
+
+
+def check(
+    paths: Sequence[str | Path],
+    grid: str | None = None,
+    scored: Sequence[str] | None = None,
+    spread: str | None = None,
+    names: Sequence[str] = (),
+) -> None:
+    """Looks at what `read` and `measure` are asked, and at no file.
+
+    Raises:
+      ValueError: files of other kinds, words that are no grid, an unknown spread, factor or measure.
+    """
+    files = [Path(path) for path in paths]
+    if [file.suffix for file in files] not in ([".npz"], [".npy"], [".npy", ".npy"]):
+        given = ", ".join(file.name for file in files) or "no file"
+        raise ValueError(f"{given}: give one npz, one npy of shape [2, N, D], or two npy: means, then scales")
+    if spread is not None and spread not in SPREADS:
+        raise ValueError(f"unknown spread {spread!r}; {suggest(spread, list(SPREADS))}")
+    if grid is not None:
+        parse_grid(grid, scored)
+    _check_names(names)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in MEASURES:
+            raise ValueError(f"unknown measure {name!r}; {suggest(name.lower(), list(MEASURES))}")
 
 
 def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
@@ -241,9 +266,8 @@ def measure(
       ImportError: one of them needs scikit-learn, which is not installed.
       ValueError: an unknown name.
     """
+    _check_names(names)
     for name in names:
-        if name not in MEASURES:
-            raise ValueError(f"unknown measure {name!r}; {suggest(name.lower(), list(MEASURES))}")
         if name not in (*QUICK, "mig_monte_carlo"):
             need_sklearn(MEASURES[name][0])
     found = {}

@@ -94,7 +94,10 @@ class Preset:
     def deviations(self, part: str = "dsprites") -> list[str]:
         """How the preset differs from the paper on a part of PAPER, in words; nothing for the paper's own."""
         paper, seeds = Run(**PAPER[part]), len(self.seeds_of(part))
-        listed = [f"{name} {value} instead of {getattr(paper, name)}" for name, value in self.of(part).items()]
+        usual = dataclasses.asdict(paper)
+        if not paper.steps:
+            usual["steps"] = f"{paper.epochs} epochs"
+        listed = [f"{name} {value} instead of {usual[name]}" for name, value in self.of(part).items()]
         return listed + ([f"{seeds} {'seed' if seeds == 1 else 'seeds'} a method"] if seeds < PAPER_SEEDS else [])
 
 
@@ -118,7 +121,7 @@ PRESETS = {
         Preset(
             "quick",
             "every second value of each factor, small networks, two seeds: figure 3 takes a quarter of an hour on two "
-            "cores, everything an hour and a half",
+            "cores, everything within an hour and a half",
             seeds=(0, 1),
             fewer_seeds=(0, 1),
             dsprites={"width": 128, "discriminator_width": 128, "batch_size": 128, "thin": 2, "epochs": 4},

@@ -107,7 +107,27 @@ def test_every_field_of_a_run_is_a_flag_with_its_default_and_meaning(capsys, nam
         (["compare", "a:b", "--seed=0,x"], 2, "are no seeds"),
         (["table", "nowhere"], 1, "nowhere: no such directory"),
         (["traverse", "a", "b"], 2, "takes RUN; got a b"),
-        (["traverse", "a", "-o", "a.jpg"], 2, "neither .png nor .gif"),
+        (["traverse", "a", "-o", "a.jpg"], 2, "a.jpg does not end in .png or .gif"),
+        (["traverse", "a", "--seconds=0"], 2, "more than 0 seconds"),
+        (["train", "--dataset=dsprite"], 2, "did you mean 'dsprites'"),
+        (["train", "--dataset=no_such_module:f"], 2, "No module named 'no_such_module'"),
+        (["train", "--fix=size=0"], 2, "size"),
+        (["train", "--batch_size=1000000"], 2, "does not fit"),
+        (["train", "--thin=100"], 2, "no factor has two values"),
+        (["train", "--measure_every=-1"], 2, "--measure_every: 0 for never"),
+        (["sweep", "--dataset=dsprites,foo"], 2, "unknown data set 'foo'"),
+        (["compare", "my_model"], 2, "'my_model' names no function"),
+        (["compare", "vae"], 2, "'vae' is among the baselines"),
+        (["compare", "no_such_module:f"], 2, "No module named 'no_such_module'"),
+        (["score"], 2, "no file: give one npz"),
+        (["score", "a.npz", "--measures=migg"], 2, "did you mean 'mig'"),
+        (["score", "a.npz", "--grid=foo"], 2, "'foo' is not NAME=SIZE"),
+        (["score", "a.npz", "--grid=a=2,b=3", "--scored=a,z"], 2, "z"),
+        (["score", "a.npy", "--spread=foo"], 2, "unknown spread 'foo'"),
+        (["score", "a.npz"], 1, "a.npz: no such file"),
+        (["data", "--source=foo"], 2, "unknown source 'foo'"),
+        (["data", "--dataset=foo"], 2, "unknown data set 'foo'"),
+        (["data", "sheet", "-o", "sheet.pdf"], 2, "sheet.pdf does not end in .png"),
         (["traverse", "a"], 1, "no run 'a' in runs"),
         (["explore", "a"], 1, "no run 'a' in runs"),
         (["export", "a"], 2, "takes RUN PATH; got a"),
@@ -126,6 +146,7 @@ def test_mistakes_get_one_line_and_an_exit_code(capsys, tmp_path, monkeypatch, w
     assert message in printed.err
     assert printed.err.count("\n") == (1 if words else 0)
     assert not words or printed.out == ""
+    assert not list(tmp_path.glob("runs/*/run.json"))  # what cannot be trained is no run
 
 
 @pytest.mark.parametrize("name", ["train", "sweep", "clean"])
@@ -285,19 +306,18 @@ def test_compare_hands_on_what_is_asked_and_prints_the_table_alone(monkeypatch, 
         return "| a | b |\n"
 
     monkeypatch.setattr(compare, "compare", stand_in)
+    monkeypatch.setattr(compare, "check", lambda *_: None)
     words = ["my:make", "--preset=smoke", "--width=16", "-o", "there", "--workers=1", "--records=r.csv", "--seed=3,4"]
     assert said(capsys, "compare", *words) == "| a | b |\n"
     rest = {"executor": "processes", "workers": 1, "records": "r.csv", "fields": {"width": 16}, "seeds": [3, 4]}
     assert asked == [("my:make", "smoke", "dsprites", "runs", "there", rest)]
 
 
-def test_compare_prints_for_scripts_what_table_says_of_its_records(monkeypatch, capsys, tmp_path):
-    made = made_up.records(sweep.PRESETS["smoke"].runs([{"method": "vae"}, {"method": "beta_vae", "beta": 4.0}]))
-    monkeypatch.setattr(compare, "compare", lambda *_, **__: results.merge(tmp_path / "records.csv", made) and "| a |")
-    found = scripted(capsys, "compare", "my:make", "-o", str(tmp_path))
-    assert found["out"] == str(tmp_path)
-    assert [(line["method"], line["mig"]["value"]) for line in found["table"]] == [("beta_vae", 0.05), ("vae", 0.1)]
-    assert found["table"] == scripted(capsys, "table", str(tmp_path / "records.csv"))
+def test_compare_prints_for_scripts_the_json_that_it_wrote(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(compare, "check", lambda *_: None)
+    monkeypatch.setattr(compare, "compare", lambda *_, **__: "| a |")
+    (tmp_path / "compare.json").write_text('{"lines": [1]}')
+    assert scripted(capsys, "compare", "my:make", "-o", str(tmp_path)) == {"lines": [1]}
 
 
 # --- table ----------------------------------------------------------------------------------------------------------
@@ -355,6 +375,20 @@ def test_no_runs_that_differ_in_more_than_their_seed_share_a_line():
     assert sorted(group.n for group in groups) == [1, 1, 1, 1, 2]
     assert "run.batch_size" not in tables.columns(rows)  # no column that tells nothing apart
     assert tables.markdown(groups).count("\n") == 7
+
+
+def test_what_differs_within_a_data_set_has_a_column_though_the_method_alone_would_tell_runs_apart():
+    few = {"width": 16, "batch_size": 128}
+    rows = made_up.rows(
+        [
+            tc.Run(method="vae", thin=4, steps=30, **few),
+            tc.Run(method="beta_vae", beta=4.0, thin=3, steps=60, **few),
+            tc.Run(method="factor_vae", thin=4, steps=30, discriminator_width=32, **few),
+            tc.Run(method="vae", dataset="faces3d", network="conv", thin=4, steps=30, width=8),
+        ]
+    )
+    shown = [name.removeprefix("run.") for name in tables.columns(rows)]
+    assert shown == ["dataset", "method", "beta", "steps", "thin", "data.source"]
 
 
 def test_one_seed_has_no_interval_and_a_measure_that_is_missing_is_empty(capsys, tmp_path):
@@ -547,7 +581,7 @@ def test_clean_lists_and_touches_nothing_until_it_is_told_to(root, capsys):
     assert gone == {**listed, "deleted": True}
     assert not list(root.glob("*/codes.npz"))
     assert len(list(root.glob("*/record.json"))) == 8
-    assert said(capsys, "clean", root) == "0 files could go, 0 bytes (0.0 MB)\n"
+    assert said(capsys, "clean", root) == "0 files could go, 0 bytes (0.0 kB)\n"
 
 
 def test_clean_says_which_runs_it_leaves_alone_and_takes_kinds(root, capsys):

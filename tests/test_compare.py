@@ -1,5 +1,6 @@
 """A model of one's own beside the paper's methods: trained, tabulated, drawn, and shown by figure 3 too."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -55,6 +56,9 @@ def test_the_worked_example_is_trained_with_the_baseline_that_is_not_recorded(re
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {METHOD} |")]
     assert results.median(migs).text() in line and "(n = 2)" in line
     assert text in (tmp_path / "out" / "compare.md").read_text()
+    told = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert (told["lines"][-1]["method"], told["lines"][-1]["mig"]) == (METHOD, pytest.approx(np.median(migs)))
+    assert all(f"* {note}.\n" in text for note in told["notes"])
     assert f"SHA-256 {custom.digest(METHOD)[:12]}" in text and "7 runs were recorded before" in text
     assert "2 seeds a method" in text  # not the preset's one
     svg = (tmp_path / "out" / "compare.svg").read_text()
@@ -67,7 +71,10 @@ def test_the_table_tests_one_s_own_model_against_each_method():
     rows = made_up.rows(baselines("cpu", {}, None))
     chosen, part = compare._settings("cpu", "dsprites", {})
     rows += made_up.rows(chosen.runs([{"method": METHOD}], part), elbo=None, total_correlation=None)
-    lines = [line.strip("| ").split(" | ") for line in compare._tabulate(rows, METHOD, "dsprites").splitlines()]
+    made = compare._lines(rows, METHOD, "dsprites")
+    assert (made[0]["method"], made[0]["n"], made[0]["mig"], made[0]["p"]) == ("vae", 5, 0.1, pytest.approx(2 / 252))
+    assert (made[-1]["method"], made[-1]["elbo"], made[-1]["effect"], made[-1]["p"]) == (METHOD, None, None, None)
+    lines = [line.strip("| ").split(" | ") for line in compare._tabulate(made).splitlines()]
     found = {line[0]: line[1:] for line in lines[2:]}
     assert list(found) == ["VAE", "β-VAE, β = 4", "FactorVAE, γ = 10", "β-TCVAE, β = 6", METHOD]
     assert [line[-2:] for line in found.values()][:4] == [["+1.00", "p = 0.0079"]] * 3 + [["-1.00", "p = 0.0079"]]
@@ -125,7 +132,8 @@ def test_workers_find_the_module_where_this_process_does(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "beta_vae"}, "a method of your own, module:function"),
+        ({"method": "beta_vae"}, "a method of your own, module:function; 'beta_vae' is among the baselines"),
+        ({"method": "my_model"}, "'my_model' names no function"),
         ({"method": "my_model:make_modle"}, "no attribute 'make_modle'"),
         ({"preset": "quik"}, "did you mean 'quick'"),
         ({"dataset": "dsprite"}, "did you mean 'dsprites'"),
@@ -155,7 +163,7 @@ def test_seeds_that_failed_are_named_and_without_any_there_is_no_comparison(tmp_
     assert [line["id"] for line in rows] == [own[1].id]
     known = {line["id"]: line for line in made_up.rows(baselines())}
     notes = compare._notes([*known.values(), *rows], METHOD, chosen, part, FIELDS, known, failures)
-    assert f"Failed: {own[0].id}: step 3: loss = nan" in notes
+    assert f"Failed: {own[0].id}: step 3: loss = nan" in "\n".join(notes)
     with pytest.raises(sweep.SweepFailed, match="1 of 1 runs failed"):
         compare._done(own[:1], tmp_path, "serial", None, METHOD)
 

@@ -444,6 +444,6 @@ def test_the_contact_sheet_shows_every_identity_and_says_that_it_is_a_stand_in()
     few = {label: faces3d.render(indices[:3])[..., 0] for label, indices in list(rows.items())[4:6]}
     figure = plots.contact_sheet(few, faces3d.STAND_IN)
     (drawn,) = figure.axes[0].images
-    assert drawn.get_array().shape == (2 * 64, 3 * 64)
-    assert np.array_equal(drawn.get_array()[64:, :64], few["azimuth of 3"][0])
+    assert drawn.get_array().shape == (64 + 3 + 64, 64 + 3 + 64 + 3 + 64)
+    assert np.array_equal(drawn.get_array()[67:, :64], few["azimuth of 3"][0])
     assert figure.get_supxlabel() == "rendered stand-in, not the Basel faces"

@@ -43,7 +43,7 @@ def test_runs_are_of_the_231_poses_of_one_face_with_the_weights_of_the_figure(mo
     data = datasets.Dataset(storage, faces3d.GRID, (1, 1, 1))
     monkeypatch.setattr(datasets, "load", lambda name: data)
     for run in fig5.runs(PRESETS["smoke"]):
-        part = runs._data(run)
+        part = runs.load(run)
         assert len(part) == 231 and part.grid.sizes == (1, 21, 11, 1)
         assert part.grid.scored == fig5.FACTORS
         assert part.grid.probabilities.reshape(21, 11) == pytest.approx(fig5.table(run.joint), abs=1e-15)

@@ -53,7 +53,7 @@ def test_factor_vae_costs_its_second_batch_and_its_discriminator_more():
 def test_steps_are_those_that_the_data_give(preset):
     for part in ("dsprites", "faces3d", "pose"):
         run = PRESETS[preset].runs([{}], part)[0]
-        assert plan.steps(run) == run.step_count(runs._data(run).steps_per_epoch(run.images_per_step))
+        assert plan.steps(run) == run.step_count(runs.load(run).steps_per_epoch(run.images_per_step))
 
 
 def test_memory_grows_with_width_and_batch():

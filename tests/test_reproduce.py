@@ -221,7 +221,7 @@ def test_published_values_carry_mark_and_source():
 def test_draw_alone_trains_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(reproduce.sweep, "execute_all", None)
     assert reproduce.main(["fig3", "--draw", f"--out={tmp_path}"]) == 1
-    assert "no records" in capsys.readouterr().err
+    assert "nothing in" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -92,6 +92,7 @@ def test_a_claim_of_order_is_tested_in_the_direction_that_was_found():
     down = results.Claim.greater("", "", [0, 1, 2, 3.5], [3, 4, 5, 6])
     assert (up.holds, down.holds) == (True, False)
     assert up.p == down.p == results.compare([3, 4, 5, 6], [0, 1, 2, 3.5]).p
+    assert down.ours.endswith("δ = -0.88, p = 0.029")  # of what was found, not of the claim
     assert up.ours == "4.500 [3.500, 6.000] (n = 4) against 1.500 [0.500, 3.500] (n = 4); δ = +0.88, p = 0.029"
     assert results.Claim.greater("", "", [1.0], []).verdict == "not run"
 

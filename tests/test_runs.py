@@ -304,6 +304,15 @@ def test_an_unknown_run_has_the_nearest_suggested_and_a_beginning_of_several_is_
     shutil.copytree(copied, root / f"{SMALL.id}-copy")
     assert refusal(SMALL.id[:5], root) == f"2 runs in {root} begin with dspri: {SMALL.id}, {SMALL.id}-copy"
     assert isinstance(runs.from_preset(SMALL.id, root), tc.VAE)
+    (root / f"{SMALL.id}-copy" / "record.json").unlink()
+    assert runs.find(SMALL.id[:5], root) == root / SMALL.id  # the finished one
+
+
+def test_a_run_that_failed_says_why_and_how_to_try_again(copied):
+    (copied / "record.json").unlink()
+    (copied / "error.txt").write_text("no space")
+    words = refusal(SMALL.id, copied.parent)
+    assert words.startswith(f"{SMALL.id} failed, see {copied / 'error.txt'}; to try it again: tcvae train --width=16")
 
 
 def test_an_unfinished_run_says_how_to_finish_it(copied):

@@ -57,19 +57,19 @@ def test_bad_fields_are_refused_in_one_line(fields, message):
 
 
 def test_the_data_of_a_run_are_the_part_it_asks_for_with_its_weights(known):
-    data = runs._data(SMALL)
+    data = runs.load(SMALL)
     assert data.grid.sizes == (1, 6, 6) and data.grid.scored == ("x", "y")
     assert np.array_equal(data.images(np.arange(36)), known.images(np.arange(72, 108)))
     assert np.array_equal(data.grid.weights, joint_weights(data.grid, "independent"))
-    assert runs._data(dataclasses.replace(SMALL, joint="uniform")).grid.weights is None
+    assert runs.load(dataclasses.replace(SMALL, joint="uniform")).grid.weights is None
     with pytest.raises(ValueError, match="no factor 'colour'"):
-        runs._data(dataclasses.replace(SMALL, fix="colour=0"))
+        runs.load(dataclasses.replace(SMALL, fix="colour=0"))
     with pytest.raises(ValueError, match="size needs distinct values from 0 to 2"):
-        runs._data(dataclasses.replace(SMALL, fix="size=3"))
+        runs.load(dataclasses.replace(SMALL, fix="size=3"))
 
 
 def test_head_and_epsilon_reach_the_model(known):
-    model = runs.model(SMALL, runs._data(SMALL), 1)
+    model = runs.model(SMALL, runs.load(SMALL), 1)
     assert model.optimizer.epsilon == 1e-4
     assert "loc_and_log_variance" in [layer.name for layer in model.encoder.layers]
     plain = runs.model(tc.Run("squares", width=8), known, 1)

@@ -9,7 +9,7 @@ import types
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf import executors, files, runs, sweep
+from tcvae_tf import executors, files, live, runs, sweep
 from tcvae_tf.executors import Resources
 from tcvae_tf.sweep import PRESETS
 
@@ -238,3 +238,20 @@ def test_as_many_runs_at_a_time_as_cores_and_memory_hold(monkeypatch):
 def test_an_unknown_executor_names_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match=r"did you mean 'serial'.*choose from serial, processes, ray"):
         sweep.execute_all([], tmp_path, "serail")
+
+
+def test_where_there_is_no_terminal_a_line_counts_each_run_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    chosen = [tc.Run(seed=seed) for seed in range(3)]
+    for run, name, text in ((chosen[0], "record.json", "{}"), (chosen[1], "progress.json", '{"step": 2, "steps": 5}')):
+        (tmp_path / run.id).mkdir()
+        (tmp_path / run.id / name).write_text(text)
+    with live.View(chosen, tmp_path) as view:
+        for active in (chosen[:2], chosen[:1]):  # the first has its record and is about to end
+            view._last = -1e9
+            view.update(active, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"0 min: 1 of 3 runs done, 1 running; {chosen[1].id} 38%",
+        "0 min: 1 of 3 runs done, 0 running",
+    ]

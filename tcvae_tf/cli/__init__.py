@@ -119,7 +119,7 @@ def _command(name: str, words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
-        print(f"tcvae {name}: {_line(error)}", file=sys.stderr)
+        print(f"tcvae {name}: {_line(error).removeprefix(f'{name}: ')}", file=sys.stderr)
         return 1
 
 

@@ -99,6 +99,15 @@ def show(values: Any, text: str, result: Any) -> None:
     print(json.dumps(result, indent=2) if values.json else text.rstrip("\n"))
 
 
+def check_picture(path: str, *suffixes: str) -> None:
+    """
+    Raises:
+      UnusableError: the path ends in none of these.
+    """
+    if not path.lower().endswith(suffixes):
+        raise UnusableError(f"--out: {path} does not end in {' or '.join(suffixes)}")
+
+
 def note(line: str) -> None:
     """Prints what is not the result."""
     print(line, file=sys.stderr)
@@ -113,4 +122,7 @@ def aside(quiet: bool) -> Iterator[None]:
 
 def size(count: float) -> str:
     """Bytes, for people."""
-    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+    for unit, shown in ((1e9, "{:,.2f} GB"), (1e6, "{:,.1f} MB")):
+        if count >= unit:
+            return shown.format(count / unit)
+    return f"{count / 1e3:,.1f} kB"

@@ -52,7 +52,12 @@ def _data(values: Any, words: list[str]) -> int | None:
     if action == "verify":
         return _verify(values)
     if action == "sheet":
+        command.check_picture(values.out, ".png")
         plots.need_matplotlib()
+    with command.usable():
+        datasets.check_name(values.dataset)
+        if values.source not in datasets.SOURCES:
+            raise ValueError(f"unknown source {values.source!r}; {suggest(values.source, datasets.SOURCES)}")
     data = datasets.load(values.dataset, values.path, values.source)
     (_sheet if action == "sheet" else _prepare)(values, data)
     return 0

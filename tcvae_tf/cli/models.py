@@ -36,8 +36,9 @@ def _traverse_flags() -> flags.FlagValues:
 
 def _traverse(values: Any, words: list[str]) -> None:
     out = Path(values.out)
-    if out.suffix.lower() not in (".png", ".gif"):
-        raise UnusableError(f"--out: {out.name} is neither .png nor .gif")
+    command.check_picture(values.out, ".png", ".gif")
+    if not values.seconds > 0:
+        raise UnusableError(f"--seconds: a round takes more than 0 seconds; got {values.seconds:g}")
     home = runs.find(words[0], values.root)
     plots.need_matplotlib()
     arrays = pictures.load(_part(home, "pictures.npz"))
@@ -69,6 +70,8 @@ def _part(home: Path, name: str) -> Path:
     Raises:
       FileNotFoundError: it has none.
     """
+    if not (home / "record.json").is_file():
+        raise FileNotFoundError(runs.unfinished(home))
     if not (home / name).is_file():
         raise FileNotFoundError(f"{home / name}: no such file; a run has it when it is trained, if its model decodes")
     return home / name

@@ -42,10 +42,12 @@ def _score_flags() -> flags.FlagValues:
 def _score(values: Any, paths: list[str]) -> None:
     everything = bool(values["all"].value)
     scored = [name for name in values.scored or [] if name] or None
-    codes = scoring.read(paths, values.grid, scored, values.spread)
     names = [name for name in values.measures or [] if name] or scoring.QUICK
     if everything:
         names = [name for name in scoring.MEASURES if name != "mig_monte_carlo"]
+    with command.usable():
+        scoring.check(paths, values.grid, scored, values.spread, names)
+    codes = scoring.read(paths, values.grid, scored, values.spread)
     found = scoring.measure(codes, names, values.seed, _announce, skip=everything)
     if values.json != "-":
         print(scoring.table(found), end="")

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from tcvae_tf import executors, files, plan, results, runs, settings, sweep
+from tcvae_tf import datasets, executors, files, plan, results, runs, settings, sweep
 from tcvae_tf.cli import command, tables, training
 from tcvae_tf.cli.command import Command
 from tcvae_tf.datasets import suggest
@@ -116,6 +116,9 @@ def _typed(field: dataclasses.Field, word: str) -> Any:
 def _sweep(values: Any, words: list[str]) -> int:
     with command.usable():
         chosen = product(_several(values), values.preset, values.setting)
+        training.check_measure(values)
+        for name in {run.dataset for run in chosen}:
+            datasets.check_name(name)
         resources = executors.Resources(values.workers, values.threads, values.address, values.gpus)
         executors.capacity(resources, 1.0)
         if values.executor not in executors.EXECUTORS:

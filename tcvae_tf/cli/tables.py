@@ -20,6 +20,8 @@ from tcvae_tf.settings import Run
 MEASURES = ("mig", "elbo", "total_correlation", "factor_vae_score")
 #: Columns that it has in any case.
 _FIRST = ("dataset", "method", "beta")
+#: Weights and options that a method fixes or does not use.
+_OF_METHODS = ("alpha", "gamma", "estimator", "tc_weight", "discriminator_")
 #: Beginnings of the many columns that are known and not listed.
 _LONG = ("versions.", "dimension_kl.")
 
@@ -66,11 +68,15 @@ def read(roots: Sequence[str]) -> list[Row]:
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """As few columns as tell runs apart that differ in more than their seed, in Run's order; `_FIRST` in any case, and
-    the source of the images where some stand for others."""
-    fields = [f"run.{field.name}" for field in dataclasses.fields(Run) if field.name != "seed"]
+    """Every column in which runs on one data set differ, but for the seed, and of those that methods fix as few as tell
+    runs apart; `_FIRST` in any case, and the source of the images where some stand for others."""
+    fields = [field.name for field in dataclasses.fields(Run) if field.name != "seed"]
+    common = [f"run.{name}" for name in fields if not name.startswith(_OF_METHODS)] + ["recipe", "data.source"]
+    by_dataset = _groups(rows, ["run.dataset"]).values()
     chosen = [f"run.{name}" for name in _FIRST]
-    for name in [*fields, "recipe", "data.source"]:
+    chosen += [name for name in common if any(len(_groups(lines, [name])) > 1 for lines in by_dataset)]
+    chosen = list(dict.fromkeys(chosen))
+    for name in (f"run.{name}" for name in fields):
         if len(_groups(rows, [*chosen, name])) > len(_groups(rows, chosen)):
             chosen.append(name)
     return _with_source(rows, chosen)

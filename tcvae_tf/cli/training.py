@@ -10,8 +10,8 @@ from typing import Any
 
 from absl import flags
 
-from tcvae_tf import executors, results, runs, settings, sweep
-from tcvae_tf.cli import command, tables
+from tcvae_tf import datasets, executors, files, runs, settings, sweep
+from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command
 from tcvae_tf.compare import FIXED
 from tcvae_tf.datasets import suggest
@@ -20,7 +20,7 @@ from tcvae_tf.settings import Run
 _COMPARE_HELP = """METHOD is module:function, of a model of your own, which is trained as the preset trains the methods
 of the paper, and those of them that are not recorded. Flags of a run change the preset for all of them, but for the
 weights of the paper's methods. The table is printed, and written with a figure and the records into --out; tcvae table
-reads them too, and --json prints what it says of them.
+reads them too. --json prints compare.json of --out: the same medians, intervals and tests.
 """
 
 
@@ -44,11 +44,24 @@ def measure_flag(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("measure_every", 0, meaning, flag_values=values)
 
 
+def check_measure(values: Any) -> None:
+    """
+    Raises:
+      ValueError: fewer than no epochs.
+    """
+    if values.measure_every < 0:
+        raise ValueError(f"--measure_every: 0 for never, or a number of epochs; got {values.measure_every}")
+
+
 def _train(values: Any, words: list[str]) -> None:
     with command.usable():
         make = functools.partial(Run.named, values.setting) if values.setting else Run
         run = make(**command.given(values))
-    done = runs.read_record(run, values.root) is not None
+        check_measure(values)
+        datasets.check_name(run.dataset)
+        done = runs.read_record(run, values.root) is not None
+        if not done:
+            runs.load(run).steps_per_epoch(run.images_per_step)
     command.note(f"{'already done:' if done else 'run'} {run.id} in {values.root}")
     # Keras draws its bars on standard output, which belongs to the record where it is no terminal.
     verbose = 0 if values.quiet or not sys.stdout.isatty() else 1
@@ -86,6 +99,7 @@ def _compare(values: Any, words: list[str]) -> int:
             raise ValueError(f"--seed: {','.join(values.seed)!r} are no seeds; write 0,1,2")
         fields = {name: value for name, value in command.given(values).items() if name not in ("dataset", "seed")}
         seeds = {"seeds": [int(seed) for seed in values.seed]} if values.seed else {}
+        compare.check(words[0], values.preset, values.dataset, fields)
     with command.aside(values.quiet or (values.executor == "serial" and not sys.stderr.isatty())):
         table = compare.compare(
             words[0],
@@ -99,9 +113,7 @@ def _compare(values: Any, words: list[str]) -> int:
             fields=fields or None,
             **seeds,
         )
-    rows = results.read_rows(Path(values.out) / "records.csv")
-    groups = tables.summarise(rows, tables.columns(rows), tables.MEASURES)
-    command.show(values, table, {"out": values.out, "table": tables.as_json(groups)})
+    command.show(values, table, files.read_json(Path(values.out) / "compare.json") if values.json else None)
     command.note(f"written: {values.out}")
     return int("\n* Failed: " in table)
 

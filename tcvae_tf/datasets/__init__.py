@@ -36,11 +36,17 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
     """
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}; {suggest(source, SOURCES)}")
-    if ":" in name:
-        return _custom(name)
-    if name not in _LOADERS:
+    check_name(name)
+    return _custom(name) if ":" in name else _LOADERS[name](path, source)
+
+
+def check_name(name: str) -> None:
+    """
+    Raises:
+      ValueError: neither one of ours nor module:function.
+    """
+    if ":" not in name and name not in _LOADERS:
         raise ValueError(f"unknown data set {name!r}; {suggest(name, [*_LOADERS, 'module:function'])}")
-    return _LOADERS[name](path, source)
 
 
 def origin(name: str) -> str | None:

@@ -105,10 +105,7 @@ def _read(home: Path, name: str, read: Any) -> Any:
         raise ValueError(f"explore: there is no directory {home}; give that of a run, runs/<id>")
     if not (home / name).exists():
         if name == "record.json":
-            failed = (
-                "failed; see error.txt in it" if (home / "error.txt").exists() else "is not finished: no record.json"
-            )
-            raise ValueError(f"explore: the run in {home} {failed}; the `tcvae train` that began it goes on with it")
+            raise ValueError(f"explore: {runs.unfinished(home)}")
         raise ValueError(f"explore: {home / name} is missing; {_again(home)}")
     try:
         return read(home / name)

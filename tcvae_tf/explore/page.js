@@ -232,7 +232,9 @@ function curve({ label, lines }) {
   const key = make("div", { class: "key" });
   lines.forEach((line, i) => {
     const look = { fill: "none", stroke: COLOURS[i], "stroke-width": 2, ...dashes(line.label) };
-    chart.append(make("polyline", { points: line.steps.map((step, k) => `${x(step)},${y(line.values[k])}`).join(" "), ...look }));
+    chart.append(line.steps.length > 1
+      ? make("polyline", { points: line.steps.map((step, k) => `${x(step)},${y(line.values[k])}`).join(" "), ...look })
+      : make("circle", { cx: x(line.steps[0]), cy: y(line.values[0]), r: 3, fill: COLOURS[i] }));
     key.append(make("span", {}, make("svg", { viewBox: "0 0 22 8", "aria-hidden": "true" },
       make("line", { x1: 0, x2: 22, y1: 4, y2: 4, ...look })), line.label));
   });

@@ -69,12 +69,15 @@ def modularity_explicitness(
 
 def _areas(x: np.ndarray, v: np.ndarray, x_test: np.ndarray, v_test: np.ndarray) -> tuple[float, float]:
     """Area under the ROC curve, averaged over the values, on the images for fitting and on the others."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
     if len(np.unique(v)) < 2:
         return 0.5, 0.5
-    model = LogisticRegression().fit(x, v)
+    with warnings.catch_warnings():  # a hundred iterations, as the reference has it, may not be enough
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression().fit(x, v)
 
     def area(points: np.ndarray, truth: np.ndarray) -> float:
         probabilities = model.predict_proba(points)

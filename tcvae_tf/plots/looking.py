@@ -177,6 +177,7 @@ def _curve_panel(axes: Axes, label: str, lines: Mapping[str, tuple[np.ndarray, n
     for name, (steps, values) in lines.items():
         broken = "minibatch" in name + label
         look: dict[str, Any] = {"linestyle": "--"} if broken else {"marker": "o", "markersize": 2.5, "markevery": 0.06}
+        look |= {"marker": "o", "markersize": 2.5} if len(steps) == 1 else {}  # a line of one point shows nothing
         axes.plot(steps / 1000, values, color=COLOURS[places.index(name)], linewidth=1.2, label=name, **look)
     axes.set_xlabel("thousand steps")
     axes.set_ylabel(label)

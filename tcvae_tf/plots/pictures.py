@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+#: The grey between images.
+_PALE = 230
+
+
 class Traversal(NamedTuple):
     """What a decoder makes of each latent, moved alone.
 
@@ -41,14 +45,14 @@ def contact_sheet(rows: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """
     longest = max(len(images) for images in rows.values())
     height, width, *colours = next(iter(rows.values())).shape[1:]
-    sheet = np.zeros((len(rows), longest, height, width, *colours), np.uint8)
+    sheet, gap = np.full((len(rows), longest, height, width, *colours), _PALE, np.uint8), _gap(width)
     for place, images in zip(sheet, rows.values(), strict=True):
         place[: len(images)] = images
     figure = style.blank(0.9 + 0.6 * longest, 0.3 + 0.6 * len(rows) * height / width)
     axes = figure.add_subplot()
-    axes.imshow(_sheet(sheet, 0), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(_sheet(sheet, gap), cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
-    axes.set_yticks(height * (np.arange(len(rows)) + 0.5), list(rows), fontsize=TINY)
+    axes.set_yticks((height + gap) * np.arange(len(rows)) + (height - 1) / 2, list(rows), fontsize=TINY)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     style.describe(figure, caption, grow=False, size=SMALL)
@@ -97,16 +101,21 @@ def shown(images: np.ndarray) -> np.ndarray:
 def _sheet(images: np.ndarray, gap: int) -> np.ndarray:
     """One image of all, [L, T, H, W, ...] → [pixels, pixels, ...], with pale gaps between them."""
     rows, columns, height, width, *colours = images.shape
-    sheet = np.full((rows, height + gap, columns, width + gap, *colours), 230, np.uint8)
+    sheet = np.full((rows, height + gap, columns, width + gap, *colours), _PALE, np.uint8)
     sheet[:, :height, :, :width] = np.swapaxes(images, 1, 2)
     whole = sheet.reshape(rows * (height + gap), columns * (width + gap), *colours)
-    return whole[: len(whole) - gap, : whole.shape[1] - gap]
+    return whole[:-gap, :-gap]
+
+
+def _gap(width: int) -> int:
+    """Pixels between images of a width."""
+    return max(1, width // 20)
 
 
 def _traversal(axes: Axes, grid: Traversal, room: float) -> None:
     """The rows of one method with their labels, and below each column the value of the latent."""
     rows, columns, height, width = grid.images.shape[:4]
-    gap = max(1, width // 20)
+    gap = _gap(width)
     axes.imshow(_sheet(grid.images, gap), cmap="gray", vmin=0, vmax=255)
     values = [style.minus(point) for point in grid.points]
     tight = max(style.inches(value, TINY) for value in values) > room

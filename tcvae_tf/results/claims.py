@@ -35,8 +35,9 @@ class Claim:
         """That the median of a is above that of b."""
         found, ours, theirs = compare(a, b), median(a), median(b)
         holds = ours.value > theirs.value if len(a) and len(b) else None
-        said = f"{ours.text(digits)} against {theirs.text(digits)}" + (f"; {found}" if holds is not None else "")
-        return cls(text, paper, said, holds, found.p if holds else found.p_less)
+        said = f"{ours.text(digits)} against {theirs.text(digits)}"
+        said += "" if holds is None else f"; {found.told(holds)}"
+        return cls(text, paper, said, holds, found.one_sided(bool(holds)))
 
     @classmethod
     def within(cls, text: str, paper: str, sample: Values, published: float, tolerance: float) -> Claim:

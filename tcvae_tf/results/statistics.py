@@ -76,8 +76,16 @@ class Comparison:
     def two_sided(self) -> float | None:
         return None if self.p is None or self.p_less is None else min(1.0, 2 * min(self.p, self.p_less))
 
+    def one_sided(self, above: bool) -> float | None:
+        """p of the test that a is above b, or of that it is below."""
+        return self.p if above else self.p_less
+
+    def told(self, above: bool) -> str:
+        """The effect, and the p of one of the two tests."""
+        return "not compared" if self.effect is None else f"δ = {self.effect:+.2f}, {p_text(self.one_sided(above))}"
+
     def __str__(self) -> str:
-        return "not compared" if self.effect is None else f"δ = {self.effect:+.2f}, {p_text(self.p)}"
+        return self.told(True)
 
 
 def p_text(p: float | None) -> str:
