@@ -102,23 +102,23 @@ def take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Through the map every page that was ever touched, and the huge page around it, would count as this process's memory:
     all of dSprites after a batch. Neighbouring rows are read at once.
     """
-    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and hasattr(os, "preadv")
+    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and hasattr(os, "pread")
     inside = len(rows) and rows.dtype.kind in "iu" and rows.min() >= 0 and rows.max() < len(array)
     return _read_rows(array, rows) if whole and inside else array[rows]
 
 
 def _read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
-    found: Any = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    size = found[:1].nbytes
-    begins = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist()]
+    size, begins = array.nbytes // len(array), np.flatnonzero(np.diff(rows, prepend=rows[0]) != 1)
+    runs = zip((array.offset + size * rows[begins]).tolist(), np.diff(begins, append=len(rows)).tolist(), strict=True)
     try:
         with open(str(array.filename), "rb", buffering=0) as file:
-            for begin, end, row in zip(begins, [*begins[1:], len(rows)], rows[begins].tolist(), strict=True):
-                if os.preadv(file.fileno(), [found[begin:end]], array.offset + row * size) != (end - begin) * size:
-                    return array[rows]
+            descriptor = file.fileno()
+            found = bytearray().join([os.pread(descriptor, size * count, place) for place, count in runs])
     except OSError:  # the file is gone; the map stays
         return array[rows]
-    return found
+    if len(found) != size * len(rows):  # it is another file
+        return array[rows]
+    return np.frombuffer(found, array.dtype).reshape(-1, *array.shape[1:])
 
 
 def _digest(path: str | Path, array: np.memmap) -> str:
