@@ -1,12 +1,20 @@
 """Shared by all tests: quiet TensorFlow, one thread each, and small data that stand for the large ones."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 # Most of the time of a small training is its compilation.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# And the same program is compiled but once in all processes: pytest's workers and those that tests start inherit this.
+if "TF_XLA_FLAGS" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="tcvae_tf-compiled-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled}"
 
 import numpy as np
 import pytest
