@@ -206,6 +206,18 @@ def test_train_prints_the_record(monkeypatch, capsys, tmp_path):
     assert printed.err == f"run {tc.Run(beta=4.0, seed=7).id} in {tmp_path}\n"
 
 
+def test_a_training_that_fails_says_where_all_of_the_error_is(monkeypatch, capsys, tmp_path):
+    def execute(run, root, *rest):
+        (tmp_path / run.id).mkdir()
+        (tmp_path / run.id / "error.txt").write_text("a traceback")
+        raise ValueError("boom")
+
+    monkeypatch.setattr(runs, "execute", execute)
+    assert cli.main(["train", "--thin=5", "--batch_size=64", f"--root={tmp_path}"]) == 1
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first.startswith("run ") and second.endswith("error.txt") and third == "tcvae train: boom"
+
+
 def test_a_setting_with_a_name_is_a_start_that_flags_change(monkeypatch):
     asked = []
     monkeypatch.setattr(runs, "execute", lambda run, *rest: asked.append((run, rest[-1])) or {})

@@ -69,6 +69,7 @@ def test_the_example_of_one_s_own_data_loads(tmp_path, monkeypatch):
     (tmp_path / "my_data.py").write_text(SNIPPETS[1], encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     data = tc.load("my_data:squares")
+    assert data.name == "my_data:squares"
     assert len(data) == 48
     assert tuple(data.grid.names) == ("size", "x", "y")
     assert "dataset=my_data:squares" in TEXT

@@ -65,7 +65,12 @@ def _train(values: Any, words: list[str]) -> None:
     command.note(f"{'already done:' if done else 'run'} {run.id} in {values.root}")
     # Keras draws its bars on standard output, which belongs to the record where it is no terminal.
     verbose = 0 if values.quiet or not sys.stdout.isatty() else 1
-    record = runs.execute(run, values.root, verbose, values.measure_every)
+    try:
+        record = runs.execute(run, values.root, verbose, values.measure_every)
+    except Exception:
+        if (path := Path(values.root) / run.id / "error.txt").exists():
+            command.note(f"failed: {run.id}; all of the error is in {path}")
+        raise
     print(json.dumps(record, indent=2))
 
 

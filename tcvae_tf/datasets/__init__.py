@@ -80,6 +80,8 @@ def _custom(name: str) -> Dataset:
     data = function("data set", name)()
     if not isinstance(data, Dataset):
         raise ValueError(f"data set {name!r} returned {type(data).__name__}; return tc.datasets.from_arrays(...)")
+    if data.name == "custom":  # it gave itself no name
+        data.name = name
     return data
 
 
