@@ -160,13 +160,17 @@ def _runs(options: argparse.Namespace, groups: Sequence[dict[str, ModuleType]] =
     return list(dict.fromkeys(run for script in scripts for run in script.runs(sweep.PRESETS[options.preset])))
 
 
+def _recorded(options: argparse.Namespace) -> set[Run]:
+    """The runs that are done because --out has their records."""
+    path = options.out / "records.csv"
+    return set(compare.recorded(_runs(options, (SCRIPTS,)), path)) if options.recorded else set()
+
+
 def _plan(options: argparse.Namespace) -> str:
     """What is to be done and what it takes."""
-    done: set[Run] = set()
-    if options.recorded:
-        done |= compare.recorded(_runs(options, (SCRIPTS,)), options.out / "records.csv").keys()
-        for script in _chosen(options, HISTORIES):
-            done |= keep.curves(script, script.runs(sweep.PRESETS[options.preset]), options.out).keys()
+    done = _recorded(options)
+    for script in _chosen(options, HISTORIES) if options.recorded else []:
+        done |= keep.curves(script, script.runs(sweep.PRESETS[options.preset]), options.out).keys()
     return plans.show(_runs(options), options.preset, options.root, _resources(options), done)
 
 
@@ -183,8 +187,7 @@ def _work(options: argparse.Namespace) -> int:
     # Measured runs first: a run that others want too is then trained with its curve.
     for script in _chosen(options, HISTORIES):
         code |= _follow(script, options)
-    trained = _runs(options, (SCRIPTS,))
-    done = compare.recorded(trained, options.out / "records.csv") if options.recorded else {}
+    trained, done = _runs(options, (SCRIPTS,)), _recorded(options)
     if done:
         print(f"{len(done)} of {len(trained)} runs are recorded in {options.out} already", flush=True)
     if trained:

@@ -111,7 +111,7 @@ def compare(
     plots.need_matplotlib()
     chosen, part = _settings(preset, dataset, fields, seeds)
     own, others = (chosen.runs(these, part) for these in ([{"method": method}], chosen.variants(part)))
-    known = _recorded(others, root, records)
+    known = _known(others, root, records)
     todo = [*own, *(run for run in others if run.id not in known)]
     rows, failures = _done(todo, root, executor, workers, method)
     rows = [*known.values(), *rows]
@@ -123,9 +123,8 @@ def compare(
     plots.save(draw(rows, method, dataset, caption), out / "compare.png")
     heading = f"# {method} beside the methods of the paper\n\n![MIG](compare.png)\n"
     files.write_text(out / "compare.md", f"{heading}\n{text}")
-    files.write_json(
-        out / "compare.json", {"method": method, "preset": preset, "dataset": dataset, "lines": lines, "notes": notes}
-    )
+    told = {"method": method, "preset": preset, "dataset": dataset, "lines": list(map(_as_json, lines)), "notes": notes}
+    files.write_json(out / "compare.json", told)
     return text
 
 
@@ -173,7 +172,7 @@ def _settings(
     return dataclasses.replace(chosen, dsprites=changed), part
 
 
-def _recorded(wanted: Sequence[Run], root: str | Path, records: str | Path | None) -> dict[str, Row]:
+def _known(wanted: Sequence[Run], root: str | Path, records: str | Path | None) -> dict[str, Row]:
     """The rows of runs that are recorded, by id: in a file of records or, rather, in the directory of runs."""
     if records is not None and not Path(records).exists():
         raise FileNotFoundError(f"{records}: no such file of records; leave it out to train the baselines here")
@@ -252,20 +251,18 @@ def short(sample: np.ndarray) -> str:
 
 
 def _lines(rows: Sequence[Row], method: str, dataset: str) -> list[dict[str, Any]]:
-    """For each method its medians, with n and the 90% interval of MIG, and the rank test of one's own model against it;
-    None where there is nothing."""
+    """For each method its medians, that of MIG as an Estimate, and the rank test of one's own model against it; None
+    where there is nothing."""
     ours, lines = _values(rows, dataset, method, "mig"), []
     for other in (*BASELINES, method):
         mig = _values(rows, dataset, other, "mig")
-        found, middle = results.compare(ours, mig) if other != method else results.compare([], []), results.median(mig)
+        found = results.compare(ours, mig) if other != method else results.compare([], [])
         samples = {name: _values(rows, dataset, other, name) for name in _ALSO}
         lines.append(
             {
                 "method": other,
                 "label": in_line(tuned_label(rows, dataset, other)),
-                "n": middle.n,
-                "mig": _number(middle.value),
-                "mig_interval": [_number(middle.low), _number(middle.high)],
+                "mig": results.median(mig),
                 **{name: float(np.median(sample)) if len(sample) else None for name, sample in samples.items()},
                 "effect": found.effect,
                 "p": found.two_sided if found.effect is not None else None,
@@ -274,21 +271,21 @@ def _lines(rows: Sequence[Row], method: str, dataset: str) -> list[dict[str, Any
     return lines
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _as_json(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line for scripts, with null for what is not known."""
+    mig = dataclasses.asdict(line["mig"])
+    return {**line, "mig": {name: None if number != number else number for name, number in mig.items()}}
 
 
 def _tabulate(lines: Sequence[Mapping[str, Any]]) -> str:
     """The same as a table; a dash where there is nothing."""
 
     def cells(line: Mapping[str, Any]) -> list[object]:
-        low, high = (math.nan if end is None else end for end in line["mig_interval"])
-        mig = results.Estimate(math.nan if line["mig"] is None else line["mig"], low, high, line["n"])
         also = ["–" if line[name] is None else f"{line[name]:.3g}" for name in _ALSO]
         tested = ["–", "–"]
         if line["effect"] is not None:
             tested = [f"{line['effect']:+.2f}", results.p_text(line["p"])]
-        return [line["label"], mig, *also, *tested]
+        return [line["label"], line["mig"], *also, *tested]
 
     header = ["method", "median MIG [90% interval]", *_ALSO.values(), "δ of yours against it", "p"]
     return results.table(header, map(cells, lines))

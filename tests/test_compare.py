@@ -57,7 +57,7 @@ def test_the_worked_example_is_trained_with_the_baseline_that_is_not_recorded(re
     assert results.median(migs).text() in line and "(n = 2)" in line
     assert text in (tmp_path / "out" / "compare.md").read_text()
     told = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert (told["lines"][-1]["method"], told["lines"][-1]["mig"]) == (METHOD, pytest.approx(np.median(migs)))
+    assert (told["lines"][-1]["method"], told["lines"][-1]["mig"]["value"]) == (METHOD, pytest.approx(np.median(migs)))
     assert all(f"* {note}.\n" in text for note in told["notes"])
     assert f"SHA-256 {custom.digest(METHOD)[:12]}" in text and "7 runs were recorded before" in text
     assert "2 seeds a method" in text  # not the preset's one
@@ -72,7 +72,8 @@ def test_the_table_tests_one_s_own_model_against_each_method():
     chosen, part = compare._settings("cpu", "dsprites", {})
     rows += made_up.rows(chosen.runs([{"method": METHOD}], part), elbo=None, total_correlation=None)
     made = compare._lines(rows, METHOD, "dsprites")
-    assert (made[0]["method"], made[0]["n"], made[0]["mig"], made[0]["p"]) == ("vae", 5, 0.1, pytest.approx(2 / 252))
+    assert (made[0]["method"], made[0]["mig"].n, made[0]["p"]) == ("vae", 5, pytest.approx(2 / 252))
+    assert compare._as_json(made[0])["mig"] == {"value": 0.1, "low": 0.1, "high": 0.1, "n": 5}
     assert (made[-1]["method"], made[-1]["elbo"], made[-1]["effect"], made[-1]["p"]) == (METHOD, None, None, None)
     lines = [line.strip("| ").split(" | ") for line in compare._tabulate(made).splitlines()]
     found = {line[0]: line[1:] for line in lines[2:]}
@@ -90,12 +91,12 @@ def test_a_row_counts_where_it_is_of_the_very_run_and_measured_alike(tmp_path):
     rows[1]["measures"] = runs.MEASURES - 1
     rows[2] = results.failure(rows[2]["run"], rows[2]["id"], "out of memory")
     results.merge(tmp_path / "recorded.csv", rows)
-    known = compare._recorded(wanted, tmp_path, tmp_path / "recorded.csv")
+    known = compare._known(wanted, tmp_path, tmp_path / "recorded.csv")
     assert list(known) == [run.id for run in wanted[3:]]
-    assert compare._recorded(wanted, tmp_path, None) == {}
+    assert compare._known(wanted, tmp_path, None) == {}
     committed = Path(__file__).resolve().parents[1] / "results" / "records.csv"
     quick = baselines("quick", None, None)
-    assert list(compare._recorded(quick, tmp_path, committed)) == [run.id for run in quick]
+    assert list(compare._known(quick, tmp_path, committed)) == [run.id for run in quick]
 
 
 def test_records_that_were_there_stay_beside_those_of_a_comparison(tmp_path):
