@@ -16,6 +16,13 @@ class _Normal(tfd.Normal):
     TFP subtracts z/σ and μ/σ, which at σ = 1e-3 costs the gradient of the objective 5e-5 of its length in float32.
     """
 
+    def _sample_n(self, n, seed=None):
+        if not tf.is_tensor(seed):
+            return super()._sample_n(n, seed)
+        shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
+        noise = tf.random.stateless_normal(shape, unsigned(seed), dtype=self.dtype, alg="philox")
+        return self.loc + self.scale * noise
+
     def _log_prob(self, z):
         standard = (z - self.loc) / self.scale
         return -0.5 * tf.square(standard) - tf.math.log(self.scale) - 0.5 * math.log(2 * math.pi)
@@ -74,6 +81,15 @@ def _flow(parameters: tf.Tensor) -> tfd.Distribution:
     """p(z_j) of every latent: a standard normal behind the planar steps with parameters [3, steps, D]."""
     u, w, b = tf.unstack(parameters)
     return tfd.TransformedDistribution(_Normal(tf.zeros_like(u[0]), tf.ones_like(u[0])), PlanarSteps(u, w, b))
+
+
+def unsigned(seed: tf.Tensor) -> tf.Tensor:
+    """A stateless seed, int32 [2], as the words without a sign that alg="philox" takes for it, int64 [2].
+
+    XLA draws the same bits without `alg`, but then derives the generator's key anew for every number, which takes ten
+    times as long as the number.
+    """
+    return tf.cast(tf.bitcast(seed, tf.uint32), tf.int64)
 
 
 POSTERIORS = {"normal": _Normal, "laplace": tfd.Laplace}
@@ -142,25 +158,41 @@ def likelihood(logits: tf.Tensor) -> tfd.Distribution:
 
     Pixels between 0 and 1 are taken as the paper's code takes them: x log p + (1 − x) log(1 − p).
     """
-    return tfd.Independent(_Pixels(logits=logits, dtype=logits.dtype), reinterpreted_batch_ndims=3)
+    return _Pixels(tfd.Bernoulli(logits=logits, dtype=logits.dtype), reinterpreted_batch_ndims=3)
 
 
-class _Pixels(tfd.Bernoulli):
-    """tfd.Bernoulli with a log_prob that takes one exponential and one logarithm a pixel, its gradient included."""
+class _Pixels(tfd.Independent):
+    """Independent Bernoulli pixels, with one exponential for each, its gradient included, and a logarithm for four."""
 
     def _log_prob(self, event):
-        return _bernoulli_log_prob(self.logits_parameter(), tf.cast(event, self.dtype))
+        logits = self.distribution.logits_parameter()
+        pixels = math.prod(logits.shape[-3:])
+        flat = (
+            tf.reshape(part, tf.concat([tf.shape(part)[:-3], [pixels]], axis=0))
+            for part in (logits, tf.cast(event, self.dtype))
+        )
+        return _bernoulli_log_prob(*flat)
 
 
 @tf.custom_gradient
 def _bernoulli_log_prob(logits: tf.Tensor, x: tf.Tensor):
-    """x·l − max(l, 0) − log(1 + e^−|l|), with the derivative x − σ(l) from the same e^−|l|; x is taken as data."""
+    """Σ x·l − max(l, 0) − log(1 + e^−|l|) over the last axis, with the derivative x − σ(l) from the same e^−|l|.
+
+    Four pixels share the logarithm of their product, which is 16 at most: less time, and a shorter sum, whose rounding
+    errors are smaller. x is taken as data.
+    """
     decay = tf.exp(-tf.abs(logits))
-    log_prob = x * logits - tf.nn.relu(logits) - tf.math.log(1 + decay)
+    linear, factor = x * logits - tf.nn.relu(logits), 1 + decay
+    for _ in range(2):
+        half, odd = divmod(factor.shape[-1], 2)
+        if odd:
+            break
+        linear, factor = linear[..., :half] + linear[..., half:], factor[..., :half] * factor[..., half:]
+    log_prob = tf.reduce_sum(linear - tf.math.log(factor), axis=-1)
 
     def gradient(upstream):
         sigmoid = tf.where(logits >= 0, tf.ones_like(decay), decay) / (1 + decay)
-        return upstream * (x - sigmoid), None
+        return upstream[..., tf.newaxis] * (x - sigmoid), None
 
     return log_prob, gradient
 

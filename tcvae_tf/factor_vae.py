@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tcvae_tf import memory, replicas
+from tcvae_tf import distributions, replicas
 from tcvae_tf.datasets import decode
 from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, track
 
@@ -104,7 +104,6 @@ class FactorVAE(keras.Model):
             replicas.check_optimizers(self.optimizer, self.discriminator_optimizer)
             self.optimizer.build(self.vae.trainable_variables)
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-        memory.keep()
         self.vae.xla = bool(self.jit_compile)
 
     def get_compile_config(self) -> dict:
@@ -228,5 +227,6 @@ class FactorVAE(keras.Model):
 def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Each latent permuted across the batch by itself: samples of ∏_j q(z_j) from samples of q(z), [B, D]."""
     columns = tf.transpose(z)
-    order = tf.argsort(tf.random.stateless_uniform(tf.shape(columns), seed), axis=1)
+    noise = tf.random.stateless_uniform(tf.shape(columns), distributions.unsigned(seed), alg="philox")
+    order = tf.argsort(noise, axis=1)
     return tf.transpose(tf.gather(columns, order, batch_dims=1))

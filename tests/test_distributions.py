@@ -9,9 +9,10 @@ from tcvae_tf import distributions
 
 
 @pytest.mark.parametrize("jit", [True, False])
-def test_the_likelihood_is_tfp_s_bernoulli_with_its_gradient(rng, jit):
-    logits = tf.constant(rng.normal(scale=5, size=(4, 3, 3, 1)), tf.float32)
-    x = tf.constant(rng.uniform(size=(4, 3, 3, 1)), tf.float32)
+@pytest.mark.parametrize("size", [(3, 3), (3, 2), (4, 4)], ids=["no pixels share a logarithm", "two do", "four do"])
+def test_the_likelihood_is_tfp_s_bernoulli_with_its_gradient(rng, jit, size):
+    logits = tf.constant(rng.normal(scale=5, size=(4, *size, 1)), tf.float32)
+    x = tf.constant(rng.uniform(size=(4, *size, 1)), tf.float32)
 
     def value_and_gradient(log_prob):
         with tf.GradientTape() as tape:
@@ -39,6 +40,30 @@ def test_the_likelihood_stays_finite_and_right_at_extreme_logits():
         value = distributions.likelihood(logits).log_prob(x)
     assert value.numpy() == pytest.approx([-400.0])
     assert tape.gradient(value, logits).numpy().ravel() == pytest.approx([0, 0, 1, -1])
+
+
+def test_the_likelihood_of_an_image_is_summed_without_a_drift_of_rounding(rng):
+    """One float32 sum over 4096 pixels, one after the other, is 2e-6 of the value off."""
+    logits, x = rng.normal(scale=12, size=(64, 64, 64, 1)), rng.uniform(size=(64, 64, 64, 1)) < 0.2
+    logits = logits.astype(np.float32)
+    found = tf.function(lambda: distributions.likelihood(tf.constant(logits)).log_prob(x), jit_compile=True)()
+    logits = np.float64(logits)
+    assert found.numpy() == pytest.approx((x * logits - np.logaddexp(0, logits)).sum(axis=(1, 2, 3)), rel=5e-7)
+
+
+@pytest.mark.parametrize("seed", [[3, 1], [-98765, 1234567], [2**31 - 1, -(2**31)]])
+def test_noise_is_what_xla_draws_from_a_seed_by_itself(seed):
+    loc, scale = tf.constant([[1.0, -2.0, 0.5]] * 4), tf.constant([[0.5, 2.0, 1e-3]] * 4)
+    draw = tf.function(lambda seed: distributions.posterior(loc, scale).sample(seed=seed), jit_compile=True)
+    plain = tf.function(lambda seed: loc + scale * tf.random.stateless_normal([4, 3], seed), jit_compile=True)
+    assert np.array_equal(draw(tf.constant(seed)), plain(tf.constant(seed)))
+
+
+def test_samples_have_the_shape_that_is_asked_for_whatever_the_seed():
+    posterior = distributions.posterior(tf.zeros([4, 3]), tf.ones([4, 3]))
+    for seed in (None, 5, [1, 2], tf.constant([1, 2])):
+        assert posterior.sample([2, 5], seed=seed).shape == (2, 5, 4, 3)
+    assert distributions.prior().sample(7, seed=tf.constant([1, 2])).shape == (7,)
 
 
 def test_posterior_and_prior_are_normal():
