@@ -12,16 +12,18 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 @functools.cache
 def keep() -> bool:
-    """Keeps freed memory in this process for its next allocation, on Linux with glibc; whether that took effect.
+    """Keeps what is freed from now on for the process's next allocation, on Linux with glibc; whether that took effect.
 
     Otherwise every tensor of more than some hundred kilobytes is given back when it is freed, and each step of training
-    waits for the kernel to clear its pages anew, which costs most on virtual machines. Results are the same bits.
+    waits for the kernel to clear its pages anew, which costs most on virtual machines. Results are the same bits. What
+    was freed before is given back, so after the first step is the time for it: compiling takes memory of its own.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        mallopt, trim = ctypes.CDLL(None).mallopt, ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):  # another C library
         return False
+    trim(0)
     settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * 2**20}
     return sum(mallopt(name, value) for name, value in settings.items()) == len(settings)

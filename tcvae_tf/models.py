@@ -121,7 +121,6 @@ class VAE(keras.Model):
             replicas.check_optimizers(self.optimizer)
             # Otherwise the first step makes the moments, and is traced again because it made variables.
             self.optimizer.build(self.trainable_variables)
-        memory.keep()
         self.xla = bool(self.jit_compile)
 
     def compile_from_config(self, config: dict) -> None:
@@ -261,23 +260,24 @@ def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor]) -> 
 def fit_arguments(args: tuple, callbacks: Any, kwargs: dict) -> tuple[Any, dict]:
     """What our models add to the arguments of Keras' fit."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        if not any(isinstance(callback, _StopWhenNotFinite) for callback in callbacks.callbacks):
-            stop = _StopWhenNotFinite()
-            stop.set_model(callbacks.model)
-            callbacks.callbacks.insert(0, stop)  # before one that would save the model
+        if not any(isinstance(callback, _EachStep) for callback in callbacks.callbacks):
+            first = _EachStep()
+            first.set_model(callbacks.model)
+            callbacks.callbacks.insert(0, first)  # before one that would save the model
     else:
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-        callbacks = [_StopWhenNotFinite(), *given]
+        callbacks = [_EachStep(), *given]
     if isinstance(args[0] if args else kwargs.get("x"), tf.data.Dataset):
         # It has an order of its own; Keras warns that it cannot shuffle it.
         kwargs = {"shuffle": False, **kwargs}
     return callbacks, kwargs
 
 
-class _StopWhenNotFinite(keras.callbacks.Callback):
+class _EachStep(keras.callbacks.Callback):
     """Looks at the running means after each step, where a NaN or infinity stays once it has come."""
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        memory.keep()
         if logs is None or math.isfinite(float(logs["loss"])):
             return
         last, count = int(self.model.step.numpy()) - 1, self.model.steps_per_execution

@@ -13,7 +13,12 @@ from tcvae_tf import memory
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 
+early = [np.ones(2**10) for _ in range(2**14)]  # 128 MiB in pieces, held by the last
+last = early.pop()
+held = resident()
+del early
 assert memory.keep()
+assert held - resident() > 100, "what was freed before was not given back"
 arrays = [np.ones(2**22) for _ in range(4)]  # 32 MiB each
 held = resident()
 del arrays

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tcvae_tf as tc
-from tcvae_tf import distributions
+from tcvae_tf import distributions, models
 from tcvae_tf.models import EVALUATE, TRAIN
 
 
@@ -165,6 +165,18 @@ def test_only_the_bad_terms_are_named(squares):
     assert "step 0: loss = " in str(error.value)
     assert "reconstruction" in str(error.value)
     assert "total_correlation" not in str(error.value)
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_kept_from_the_end_of_the_first_step_on(squares, monkeypatch):
+    """What compiling took is given back before it is: steps that are yet to come need it."""
+    kept = []
+    vae = make(squares)
+    monkeypatch.setattr(models.memory, "keep", lambda: kept.append(int(vae.step.numpy())))
+    vae.fit(squares.batches(36), verbose=0)
+    assert kept == [1, 2, 3]
 
 
 # --- saving ---------------------------------------------------------------------------------------------------------
