@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+#: After a product, BLAS's threads wait for the next one at full speed for up to 30 ms, to the cost of others.
+_SPINNING = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class Product:
@@ -76,10 +79,11 @@ class Bound:
         return sum(count * product.flop for product, count in self._counts.items())
 
     def measure(self, least: float = 0.02) -> None:
-        """One round."""
-        for product, ways in self._ways.items():
-            for way, found in zip(ways, self._taken[product], strict=True):
-                found.append(stopwatch(way, least))
+        """One round: all products by one library, then all by the other."""
+        for library in range(max(map(len, self._ways.values()))):
+            time.sleep(_SPINNING)
+            for product, ways in self._ways.items():
+                self._taken[product][library].append(stopwatch(ways[library], least))
 
     def seconds(self) -> float:
         """The sum over all products."""
