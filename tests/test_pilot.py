@@ -50,6 +50,16 @@ def test_an_order_that_stays_is_settled_and_one_that_changes_is_a_failed_claim(r
     assert pilot.check(late, [])[0].holds is False
 
 
+def test_the_order_is_settled_from_the_tenth_on_after_which_it_never_changes(rows):
+    """All MIG are the same after the first tenth; from then on they grow at the pace that their means say."""
+    assert pilot._settled(rows) == 0.2
+    assert "From 20% of the training on" in pilot.explain(rows) and "that is 2 epochs" in pilot.explain(rows)
+    slump = {**next(row for row in rows if row["method"] == "beta_tcvae"), "step": "800", "data_mig": "0.01"}
+    place = next(n for n, row in enumerate(rows) if row["id"] == slump["id"] and row["step"] == "1000")
+    assert pilot._settled([*rows[:place], slump, *rows[place:]]) == 0.9
+    assert pilot._settled([row for row in rows if row["method"] == "vae"]) == 0.1
+
+
 def test_the_order_is_left_open_and_the_figure_says_so_until_all_have_run(rows):
     last = rows[-1]["id"]
     some = [row for row in rows if row["id"] != last]
