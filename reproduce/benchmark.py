@@ -125,10 +125,12 @@ _NEXT = {
     "XLA does not call on a CPU.",
     "step of preset cpu": "An epoch is 1,440 of these steps. Next: products in bfloat16, where a processor has them "
     "(AMX, AVX512-BF16).",
-    "step of FactorVAE": "Next: z and the permuted z through the discriminator as one batch, half as many products of "
-    "twice the size; it would change the last bits of records.",
-    "encoding": "Beside the products it is the likelihood, a logarithm for each pixel. Next: one logarithm for the "
-    "product of 64 pixels; it would change the last bits of records.",
+    "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "
+    "differ by a factor for each image: six products of a layer where there are seven, if no layer mixes images (batch "
+    "normalisation does) and no factor is too small for float16. Or z and the permuted z as one batch. Either would "
+    "change the last bits of records.",
+    "encoding": "Beside the products it is the likelihood, an exponential for each pixel. Next: a first product that "
+    "takes the images as bits, so that their 33 MB of float32 a batch are not written.",
 }
 
 
