@@ -83,6 +83,7 @@ class Bound:
         for library in range(max(map(len, self._ways.values()))):
             time.sleep(_SPINNING)
             for product, ways in self._ways.items():
+                ways[library]()  # its matrices and threads are no longer at hand
                 self._taken[product][library].append(stopwatch(ways[library], least))
 
     def seconds(self) -> float:

@@ -55,16 +55,25 @@ def steps(model: Any, batch: int, count: int, data: str = "dsprites") -> list[fl
 
 
 def in_turns(
-    models: Mapping[str, Any], batch: int, rounds: int, count: int = 3, bounds: Sequence[machine.Bound] = ()
+    models: Mapping[str, Any],
+    batch: int,
+    rounds: int,
+    count: int = 3,
+    bounds: Sequence[machine.Bound] = (),
+    acts: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, float]:
-    """The median seconds of a step of each model; bounds are measured in the same rounds."""
-    taken: dict[str, list[float]] = {name: [] for name in models}
+    """The median seconds of a step of each model and of each act; bounds are measured in the same rounds."""
+    acts = acts or {}
+    taken: dict[str, list[float]] = {name: [] for name in (*models, *acts)}
     for turn in range(rounds + 1):
         for bound in bounds if turn else ():
             bound.measure()
         for name, model in models.items():
             found = steps(model, batch, count if turn else 1)
             taken[name] += found if turn else []  # the first is compiled, or comes before its neighbours
+        for name, act in acts.items():
+            act()
+            taken[name] += [machine.stopwatch(act, 0.05) for _ in range(count)] if turn else []
     return {name: statistics.median(found) for name, found in taken.items()}
 
 
