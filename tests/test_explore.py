@@ -388,6 +388,20 @@ def test_any_prior_is_drawn_from(prior, corners):
     assert 0.7 < drawn.std() < 2
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("generated", "generated images"),
+        ("stand-in", "stand-in images"),
+        ("arrays", "images of your own"),
+        ("npz", "images read from a file"),
+    ],
+)
+def test_the_page_says_where_the_images_come_from_in_words(source, told):
+    record = {"mig": 0.25, "elbo": -85.5, "data": {"source": source}, "id": "a-run"}
+    assert contents.subtitle(record) == f"MIG 0.250 · ELBO −85.5 nats · {told} · a-run"
+
+
 # --- runs that have no page -----------------------------------------------------------------------------------------
 
 

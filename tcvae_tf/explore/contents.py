@@ -40,6 +40,14 @@ _MEASURES = {
     "active_units": ("active units", 0, "", "latents whose posterior mean varies"),
 }
 
+#: Where images come from, for the sources that are not an adjective.
+_IMAGES = {
+    "arrays": "images of your own",
+    "npz": "images read from a file",
+    "tfds": "images read through TFDS",
+    "basel": "Basel images",
+}
+
 
 def title(run: dict) -> str:
     return f"{in_line(label(run['method'], run['beta'], run['tc_weight']))} on {run['dataset']}"
@@ -48,7 +56,8 @@ def title(run: dict) -> str:
 def subtitle(record: dict) -> str:
     """What to know at a glance: the scores, where the images come from, and the id."""
     elbo = "" if record.get("elbo") is None else f"ELBO {_number(record['elbo'], 1)} nats"
-    images = f"{record.get('data', {}).get('source')} images"
+    source = record.get("data", {}).get("source")
+    images = _IMAGES.get(source, f"{source} images" if source else "")
     return " · ".join(filter(None, [f"MIG {_number(record['mig'], 3)}", elbo, images, record["id"]]))
 
 
