@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,11 +18,10 @@ class _Normal(tfd.Normal):
     """
 
     def _sample_n(self, n, seed=None):
-        if not tf.is_tensor(seed):
+        if not is_unsigned(seed):
             return super()._sample_n(n, seed)
         shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
-        noise = tf.random.stateless_normal(shape, unsigned(seed), dtype=self.dtype, alg="philox")
-        return self.loc + self.scale * noise
+        return self.loc + self.scale * tf.random.stateless_normal(shape, seed, dtype=self.dtype, alg="philox")
 
     def _log_prob(self, z):
         standard = (z - self.loc) / self.scale
@@ -84,12 +84,17 @@ def _flow(parameters: tf.Tensor) -> tfd.Distribution:
 
 
 def unsigned(seed: tf.Tensor) -> tf.Tensor:
-    """A stateless seed, int32 [2], as the words without a sign that alg="philox" takes for it, int64 [2].
+    """A stateless seed, int32 [2], for a program that XLA compiles: its words without a sign, int64 [2].
 
-    XLA draws the same bits without `alg`, but then derives the generator's key anew for every number, which takes ten
-    times as long as the number.
+    With alg="philox" they draw the bits that XLA draws from the seed as it is; but from that it derives the generator's
+    key anew for every number, which takes ten times as long as the number.
     """
     return tf.cast(tf.bitcast(seed, tf.uint32), tf.int64)
+
+
+def is_unsigned(seed: Any) -> bool:
+    """Whether this is a seed made by `unsigned`."""
+    return bool(tf.is_tensor(seed)) and seed.dtype == tf.int64
 
 
 POSTERIORS = {"normal": _Normal, "laplace": tfd.Laplace}

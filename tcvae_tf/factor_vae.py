@@ -160,7 +160,8 @@ class FactorVAE(keras.Model):
         other = z if self.batches == 1 else self._another_z(stored[1], seeds[_SECOND], training, place)
         logits = tf.cast(self.discriminator(z, training=training), tf.float32)
         (others,) = place.gather(other)  # permuted across the global batch
-        permuted = tf.stop_gradient(place.own(permute_latents(others, seeds[_PERMUTE])))
+        permute_seed = distributions.unsigned(seeds[_PERMUTE]) if vae.xla else seeds[_PERMUTE]
+        permuted = tf.stop_gradient(place.own(permute_latents(others, permute_seed)))
         logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
 
         total_correlation = tf.reduce_mean(logits[:, 0] - logits[:, 1])
@@ -178,7 +179,7 @@ class FactorVAE(keras.Model):
 
     def _another_z(self, stored: tf.Tensor, seed: tf.Tensor, training: bool, place: replicas.Whole) -> tf.Tensor:
         """z of the second batch, which no gradient passes."""
-        return place.sample(self.vae.encode(decode(stored, self.image_shape), training), seed)
+        return self.vae.sample(self.vae.encode(decode(stored, self.image_shape), training), seed, place)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of both optimizers; returns running means of the losses and their terms, in nats."""
@@ -227,6 +228,6 @@ class FactorVAE(keras.Model):
 def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Each latent permuted across the batch by itself: samples of ∏_j q(z_j) from samples of q(z), [B, D]."""
     columns = tf.transpose(z)
-    noise = tf.random.stateless_uniform(tf.shape(columns), distributions.unsigned(seed), alg="philox")
-    order = tf.argsort(noise, axis=1)
+    alg = "philox" if distributions.is_unsigned(seed) else "auto_select"
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(columns), seed, alg=alg), axis=1)
     return tf.transpose(tf.gather(columns, order, batch_dims=1))

@@ -147,8 +147,13 @@ class VAE(keras.Model):
     def elbo_sample(self, images: tf.Tensor, seed: tf.Tensor, training: bool = False, place=replicas.WHOLE):
         """One z ~ q(z|x) an image: loc, scale and z, each [B, D], and log p(x|z), [B] in nats; `place` as in _loss."""
         posterior = self.encode(images, training)
-        z = place.sample(posterior, seed)
+        z = self.sample(posterior, seed, place)
         return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
+
+    def sample(self, posterior: tfp.distributions.Distribution, seed: tf.Tensor, place=replicas.WHOLE) -> tf.Tensor:
+        """z ~ q(z|x), [B, D]; `place` as in _loss."""
+        quick = self.xla and self.posterior_family == "normal"
+        return place.sample(posterior, distributions.unsigned(seed) if quick else seed)
 
     def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE) -> tuple[tf.Tensor, dict]:
         """The objective's penalty in the present step, and its terms, each a batch mean in nats."""
