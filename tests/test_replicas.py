@@ -214,7 +214,8 @@ def test_two_replicas_have_the_loss_the_terms_and_the_gradient_of_one_device(fou
         [after - before for after, before in zip(each["weights"], each["before"], strict=True)] for each in (one, two)
     ]
     for gradient, other in zip(*gradients, strict=True):
-        assert other == pytest.approx(gradient, rel=1e-5, abs=1e-5)
+        # float32 rounds a sum by its largest terms, not by what is left of them: batch normalisation cancels.
+        assert other == pytest.approx(gradient, rel=1e-5, abs=1e-5 * max(1.0, np.abs(gradient).max()))
     assert agree(*gradients)
 
 
