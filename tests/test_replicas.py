@@ -215,7 +215,7 @@ def test_two_replicas_have_the_loss_the_terms_and_the_gradient_of_one_device(fou
     ]
     for gradient, other in zip(*gradients, strict=True):
         # float32 rounds a sum by its largest terms, not by what is left of them: batch normalisation cancels.
-        assert other == pytest.approx(gradient, rel=1e-5, abs=1e-5 * max(1.0, np.abs(gradient).max()))
+        assert other == pytest.approx(gradient, rel=1e-5, abs=1e-5 * max(1.0, float(np.abs(gradient).max())))
     assert agree(*gradients)
 
 
