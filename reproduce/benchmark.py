@@ -46,13 +46,20 @@ def run(out: Path, quick: bool = False) -> str:
             progress.update(task, description="profiles")
             kernels = benchmark_steps.answer("reproduce.benchmark_profile")
     if quick:
-        measured = {row["part"] for row in found}
-        found += [row for row in results.read_rows(out / TRAINING) if row["part"] not in measured]
+        found = _with_the_rest(found, results.read_rows(out / TRAINING))
     results.write_rows(out / TRAINING, found)
     if not quick:
         results.write_rows(out / PROFILE, _beside_the_first(results.read_rows(out / PROFILE), kernels))
         results.write_rows(out / MEASURES, benchmark_measures.rows(machine()))
     return write(out)
+
+
+def _with_the_rest(found: Sequence[Row], before: Sequence[Row]) -> list[Row]:
+    """What was measured now, and of what was measured before the lines that were not, part by part."""
+    measured = {(row["part"], row["what"]) for row in found}
+    rows = [*found, *(row for row in before if (row["part"], row["what"]) not in measured)]
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    return sorted(rows, key=lambda row: parts.index(row["part"]))
 
 
 def _beside_the_first(before: Sequence[Row], now: str) -> list[Row]:
