@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-#: After a product, BLAS's threads wait for the next one at full speed for up to 30 ms, to the cost of others.
+#: After a product, BLAS's threads wait for the next one at full speed for up to 30 ms, at the cost of others.
 _SPINNING = 0.1
 
 

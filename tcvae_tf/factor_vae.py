@@ -160,8 +160,8 @@ class FactorVAE(keras.Model):
         other = z if self.batches == 1 else self._another_z(stored[1], seeds[_SECOND], training, place)
         logits = tf.cast(self.discriminator(z, training=training), tf.float32)
         (others,) = place.gather(other)  # permuted across the global batch
-        permute_seed = distributions.unsigned(seeds[_PERMUTE]) if vae.xla else seeds[_PERMUTE]
-        permuted = tf.stop_gradient(place.own(permute_latents(others, permute_seed)))
+        permuted = permute_latents(others, vae.compiled_seed(seeds[_PERMUTE]))
+        permuted = tf.stop_gradient(place.own(permuted))
         logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
 
         total_correlation = tf.reduce_mean(logits[:, 0] - logits[:, 1])

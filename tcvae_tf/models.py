@@ -151,9 +151,13 @@ class VAE(keras.Model):
         return posterior.loc, posterior.scale, z, self.decode(z, training).log_prob(images)
 
     def sample(self, posterior: tfp.distributions.Distribution, seed: tf.Tensor, place=replicas.WHOLE) -> tf.Tensor:
-        """z ~ q(z|x), [B, D]; `place` as in _loss."""
-        quick = self.xla and self.posterior_family == "normal"
-        return place.sample(posterior, distributions.unsigned(seed) if quick else seed)
+        """z ~ q(z|x), [B, D], from a stateless seed, int32 [2]; `place` as in _loss."""
+        # TFP's Laplace takes no other seeds than int32.
+        return place.sample(posterior, self.compiled_seed(seed) if self.posterior_family == "normal" else seed)
+
+    def compiled_seed(self, seed: tf.Tensor) -> tf.Tensor:
+        """The seed, int32 [2], as it is quickest to draw from: see `distributions.unsigned`, where XLA compiles."""
+        return distributions.unsigned(seed) if self.xla else seed
 
     def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE) -> tuple[tf.Tensor, dict]:
         """The objective's penalty in the present step, and its terms, each a batch mean in nats."""
@@ -279,7 +283,10 @@ def fit_arguments(args: tuple, callbacks: Any, kwargs: dict) -> tuple[Any, dict]
 
 
 class _EachStep(keras.callbacks.Callback):
-    """Looks at the running means after each step, where a NaN or infinity stays once it has come."""
+    """Looks at the running means after each step, where a NaN or infinity stays once it has come.
+
+    From the first step on it also keeps freed memory: before, compiling the step has taken and freed its own.
+    """
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         memory.keep()
