@@ -110,8 +110,8 @@ def explain(rows: Sequence[Row]) -> str:
     settled = _settled(rows)
     told = [
         "Exact measures of all images.",
-        f"From {settled:.0%} of the training on the methods have the order that they end with: that is "
-        f"{settled * _LONG.dsprites['epochs']:.3g} epochs, for FactorVAE twice the steps.",
+        f"From {settled:.0%} of the training on the methods have the order that they end with: that is epoch "
+        f"{settled * _LONG.dsprites['epochs']:.3g}, for FactorVAE after twice the steps.",
         "The epochs of the preset cpu are half of those here; all of its runs are to take no more than eighteen hours "
         "on two cores, as `--plan` estimates them, and hours go into seeds rather than epochs.",
     ]

@@ -53,7 +53,7 @@ def test_an_order_that_stays_is_settled_and_one_that_changes_is_a_failed_claim(r
 def test_the_order_is_settled_from_the_tenth_on_after_which_it_never_changes(rows):
     """All MIG are the same after the first tenth; from then on they grow at the pace that their means say."""
     assert pilot._settled(rows) == 0.2
-    assert "From 20% of the training on" in pilot.explain(rows) and "that is 2 epochs" in pilot.explain(rows)
+    assert "From 20% of the training on" in pilot.explain(rows) and "that is epoch 2," in pilot.explain(rows)
     slump = {**next(row for row in rows if row["method"] == "beta_tcvae"), "step": "800", "data_mig": "0.01"}
     place = next(n for n, row in enumerate(rows) if row["id"] == slump["id"] and row["step"] == "1000")
     assert pilot._settled([*rows[:place], slump, *rows[place:]]) == 0.9
@@ -78,6 +78,15 @@ def test_the_second_seed_is_drawn_broken(rows):
     figure = pilot.draw(rows, [], pilot.caption(rows))
     looks = {line.get_label(): line.get_linestyle() for axes in figure.axes for line in axes.lines}
     assert (looks["VAE"], looks["VAE*"]) == ("-", "--")
+
+
+def test_the_legend_of_all_eight_curves_is_within_the_picture(rows):
+    figure = pilot.draw(rows, [], pilot.caption(rows))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["VAE", "VAE*"]
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
 
 
 def test_all_leaves_the_pilot_out_and_its_name_takes_it():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,10 @@ class Cloud(NamedTuple):
     mig: Sample
 
 
+#: Labels of a legend that fit beside each other; more take two rows.
+_IN_A_ROW = 5
+
+
 @style.styled
 def learning_curves(
     curves: Mapping[str, Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]], caption: str = ""
@@ -59,7 +64,9 @@ def learning_curves(
             style.lattice(axes)
         row[len(row) // 2].set_title(title, fontsize=8).set_in_layout(False)
     lines = {line.get_label(): line for axes in panels.flat for line in axes.lines}
-    key = figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
+    order = sorted(lines, key=lambda name: style.places(names)[name.rstrip("*")])  # a broken line after its own
+    ncols = len(order) if len(order) <= _IN_A_ROW else math.ceil(len(order) / 2)
+    key = figure.legend([lines[name] for name in order], order, loc="outside lower center", ncols=ncols)
     key.set_title(style.wrapped(caption, figure.get_figwidth()))
     key.get_title().set_fontsize(style.TINY)
     return figure
