@@ -129,7 +129,8 @@ def _line(row: Row) -> list[str]:
 #: What would be tried next where a target is missed, by the work that the profile is of.
 _NEXT = {
     "step at paper size": "Next: the products of the widest layers by BLAS, which does some of them faster and which "
-    "XLA does not call on a CPU.",
+    "XLA does not call on a CPU. For the TC term: its gradient by hand, with a sample's own density for the shift: one "
+    "exponential for a pair where there are two, and no pass for the maximum. That changes the last bits of records.",
     "step of preset cpu": "An epoch is 1,440 of these steps. Next: products in bfloat16, where a processor has them "
     "(AMX, AVX512-BF16).",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "

@@ -172,6 +172,9 @@ def report(rows: Sequence[Row]) -> str:
             f"Machine: {rows[0]['machine']}.\n",
             "### Targets, all of dSprites, D = 10\n",
             _targets(rows),
+            "Exact MIG sums seven moments of each latent over the images, by value of each factor and cell of the "
+            "lattice, and transforms the sums; two threads share the latents. Next: one pass over the images that adds "
+            "all seven to a cell.\n",
             "### All lines\n",
             _lines(rows),
             "### How the cost of measures grows\n",
