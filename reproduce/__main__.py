@@ -30,6 +30,7 @@ from reproduce import (
     report,
     table1_measures,
     table_metrics,
+    training_check,
     traversals,
 )
 from tcvae_tf import compare, datasets, executors, plots, results, sweep
@@ -46,10 +47,10 @@ SCRIPTS = {
     "table-metrics": table_metrics,
     "ablations": ablations,
 }
-HISTORIES = {"curves": learning_curves, "pilot": pilot}
+HISTORIES = {"curves": learning_curves, "pilot": pilot, "check": training_check}
 COMPUTED = {"faces": faces_standin, "table1": table1_measures}
 #: What "all" leaves out.
-ASIDE = ("pilot",)
+ASIDE = ("pilot", "check")
 
 _EXAMPLES = """examples:
   python -m reproduce all                       every figure and table with the preset quick
@@ -61,6 +62,8 @@ _EXAMPLES = """examples:
                                                 one of 100 jobs; afterwards the same without --part
   python -m reproduce all --preset=cpu --recorded
                                                 on another machine, or when runs/ is lost: what results/ holds is done
+  python -m reproduce check --threads=2 --workers=1
+                                                one run at paper size beside published losses: hours on two cores
   python -m reproduce all --draw                only redraws, from the records in results/
   python -m reproduce benchmark                 what training and measures cost: a quarter of an hour; less with --quick
 
@@ -206,19 +209,24 @@ def _work(options: argparse.Namespace) -> int:
 
 
 def _follow(script: ModuleType, options: argparse.Namespace) -> int:
-    """Executes the runs of a script that shows their histories, and keeps each curve as it comes."""
+    """Executes the runs of a script that shows their histories, and keeps each curve as it comes: whole, or where the
+    script says so as far as it is."""
     runs = script.runs(sweep.PRESETS[options.preset])
     kept = keep.curves(script, runs, options.out)
 
     def save(*_: object) -> None:
-        curves = {**kept, **{run: script.collect([run], options.root) for run in _done(runs, options.root)}}
+        ready = [run for run in runs if (options.root / run.id / "history.csv").exists()]
+        ready = ready if hasattr(script, "UNFINISHED") else _done(runs, options.root)
+        curves = {**kept, **{run: script.collect([run], options.root) for run in ready}}
         if not options.part and curves:
             results.write_rows(options.out / script.FILE, [line for run in runs for line in curves.get(run, [])])
 
     code, left = 0, [run for run in runs if not (options.recorded and run in kept)]
-    for every, group in itertools.groupby(sorted(left, key=script.every), script.every):
-        code |= _execute(list(group), options, every, save)
-    save()
+    try:
+        for every, group in itertools.groupby(sorted(left, key=script.every), script.every):
+            code |= _execute(list(group), options, every, save)
+    finally:
+        save()
     return code
 
 

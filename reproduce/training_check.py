@@ -1,0 +1,181 @@
+"""The training check: one run at paper size beside two published ones, of another library and of the authors' code.
+
+The paper prints no training losses. The reproducibility table of the pythae library has those of both, with settings
+that are known: β-TCVAE, β = 6, the paper's MLP with a log-variance head, MWS, batch 1000, Adam with 1e-3 and epsilon
+1e-4, 50 epochs of dSprites.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reproduce import methods
+from tcvae_tf import plots, results
+from tcvae_tf.results import Claim, Row
+from tcvae_tf.runs import Run
+from tcvae_tf.sweep import Preset
+
+TITLE = "Training check at paper size"
+FILE = "check.csv"
+#: Its curve is kept as far as it has come.
+UNFINISHED = True
+
+_RUN = Run(method="beta_tcvae", beta=6.0, batch_size=1000, adam_epsilon=1e-4, head="log_variance")
+#: How near to the published numbers is agreement.
+_TOLERANCE = 0.02
+
+#: Means over the minibatches of an epoch, as Keras' history has them, and exact measures of all images.
+_TERMS = ("loss", "reconstruction", "kl", "mutual_information", "total_correlation", "dimension_kl")
+_EXACT = ("data_elbo", "data_mig", "data_total_correlation")
+
+
+def runs(preset: Preset) -> list[Run]:
+    """The run, whatever the preset; of smoke a small one."""
+    return [dataclasses.replace(_RUN, **preset.dsprites) if preset.name == "smoke" else _RUN]
+
+
+def every(run: Run) -> int:
+    """Epochs from one exact measurement to the next."""
+    return 5
+
+
+def collect(made: Sequence[Run], root: Path) -> list[Row]:
+    """A row for each epoch: the means over its minibatches, and the exact measures where there are new ones."""
+    rows = []
+    for run in made:
+        fields = {"id": run.id, "network": f"{run.network} {run.width}", "batch": str(run.batch_size)}
+        fields |= {"beta": f"{run.beta:g}", "epochs": str(run.epochs)}
+        last: dict[str, str] = {}
+        for epoch, parts in _by_epoch(results.read_rows(root / run.id / "history.csv")).items():
+            means = {name: f"{_mean(parts, name):.6g}" for name in _TERMS}
+            exact = {name: f"{float(parts[-1][name]):.6g}" for name in _EXACT if parts[-1].get(name)}
+            new = exact if exact != last else {}
+            rows.append(
+                {**fields, "epoch": epoch, "step": parts[-1]["step"], **means, **dict.fromkeys(_EXACT, ""), **new}
+            )
+            last = exact
+    return rows
+
+
+def _by_epoch(history: Sequence[Row]) -> dict[str, list[Row]]:
+    """The lines of each epoch: one that was cut off and resumed has several."""
+    return {epoch: [line for line in history if line["epoch"] == epoch] for epoch in _once(history, "epoch")}
+
+
+def _once(rows: Sequence[Row], name: str) -> list[str]:
+    return list(dict.fromkeys(row[name] for row in rows))
+
+
+def _mean(parts: Sequence[Row], name: str) -> float:
+    """The mean over an epoch's steps, of the means over its parts."""
+    steps = [int(part["step"]) - int(part["first_step"]) for part in parts]
+    return float(np.average([float(part[name]) for part in parts], weights=steps))
+
+
+#: What is published, by its name in paper.csv: from the means of an epoch.
+_QUANTITIES: dict[str, Callable[[Row], float]] = {
+    "negative ELBO": lambda row: float(row["kl"]) - float(row["reconstruction"]),
+    "modified objective": lambda row: float(row["loss"]),
+}
+
+
+def _published(paper: Sequence[Row], quantity: str, figure: str = "check") -> Row:
+    """What is published of β-TCVAE."""
+    wanted = (figure, "dsprites", "beta_tcvae", quantity)
+    return next(row for row in paper if (row["figure"], row["dataset"], row["method"], row["quantity"]) == wanted)
+
+
+def _so_far(rows: Sequence[Row]) -> str:
+    """How far it came, in words; "" at the end."""
+    done, wanted = rows[-1]["epoch"], rows[-1]["epochs"]
+    return f"{done} of {wanted} epochs so far" if int(done) < int(wanted) else ""
+
+
+def _measured(rows: Sequence[Row]) -> list[Row]:
+    """The epochs with exact measures."""
+    return [row for row in rows if row["data_mig"]]
+
+
+def caption(rows: Sequence[Row]) -> str:
+    told = f"{rows[0]['network']}, batch {rows[0]['batch']}; one seed; * published, at the end of such a training"
+    return "; ".join(filter(None, [told, _so_far(rows)]))
+
+
+def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+    """The figure: −ELBO and the modified objective, means over the minibatches of each epoch, and exact MIG."""
+    label = methods.in_line(methods.label("beta_tcvae", rows[0]["beta"]))
+    ends = np.array([int(rows[0]["step"]), int(rows[-1]["step"])])
+
+    def panel(lines: Sequence[Row], values: Sequence[float], published: Row) -> Mapping:
+        steps = np.array([int(line["step"]) for line in lines])
+        return {label: (steps, np.array(values)), label + "*": (ends, np.full(2, float(published["value"])))}
+
+    exact = _measured(rows)
+    panels = {
+        f"{quantity} (nats)": panel(rows, [value(row) for row in rows], _published(paper, quantity))
+        for quantity, value in _QUANTITIES.items()
+    }
+    migs = [float(row["data_mig"]) for row in exact]
+    panels["MIG"] = panel(exact, migs, _published(paper, "median MIG", "fig3"))
+    return plots.learning_curves({"dSprites": panels}, caption)
+
+
+def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
+    """The last epoch beside what is published, and the exact measures on the way."""
+    lines: list[list[object]] = []
+    for quantity, value in _QUANTITIES.items():
+        published = [_published(paper, name) for name in (quantity, f"{quantity}, authors' code")]
+        found, marked = value(rows[-1]), [f"{row['value']} ({row['mark']})" for row in published]
+        lines.append(
+            [f"{quantity} (nats)", *marked, f"{found:.1f}", f"{found / float(published[0]['value']) - 1:+.1%}"]
+        )
+    header = ["minibatches", "pythae's", "authors' code", f"ours, epoch {rows[-1]['epoch']}", "ours beside pythae's"]
+    course: list[list[object]] = []
+    for row in _measured(rows):
+        course.append([row["epoch"], *(f"{value(row):.1f}" for value in _QUANTITIES.values())])
+        course[-1] += [f"{float(row['data_elbo']):.1f}", *(f"{float(row[name]):.3f}" for name in _EXACT[1:])]
+    names = [
+        "epoch",
+        *(f"{name}, minibatches" for name in _QUANTITIES),
+        "ELBO (nats), exact",
+        "MIG",
+        "TC (nats), exact",
+    ]
+    mig = _published(paper, "median MIG", "fig3")
+    told = f"The paper's median of MIG is {mig['value']} ({mig['mark']}).\n"
+    return "\n".join([results.table(header, lines), results.table(names, course), told])
+
+
+def explain(rows: Sequence[Row]) -> str:
+    """What is compared."""
+    told = [
+        "−ELBO is KL(q(z|x) ‖ p(z)) − log p(x|z), the objective −log p(x|z) + I + β TC + Σ KL with the three terms as "
+        "MWS estimates them: means over the minibatches of the last epoch.",
+        "The objective is as large as it is because of the weights 1/(N·B) of MWS: with D = 10 and β = 6 it holds "
+        "45 log(N·B), so a tenth more images or a tenth larger batches would add 4.3 nats to it.",
+        "Whether the published numbers are of training or of held-out images, of how many, and how many seeds they are "
+        "of, we do not know. The authors' code had settings of its own.",
+    ]
+    return " ".join([*told, *([f"{_so_far(rows)}."] if _so_far(rows) else [])]) + "\n"
+
+
+def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+    """Both numbers at the end within 2% of the published ones."""
+    claims = []
+    for quantity, value in _QUANTITIES.items():
+        published, found = _published(paper, quantity), value(rows[-1])
+        near = abs(found / float(published["value"]) - 1) <= _TOLERANCE
+        claims.append(
+            Claim(
+                f"{quantity} after such a training within {_TOLERANCE:.0%} of the published one",
+                f"{published['value']} ({published['mark']}, pythae's table)",
+                f"{found:.1f} after epoch {rows[-1]['epoch']}",
+                None if _so_far(rows) else near,
+                doubt=_so_far(rows) or "one seed has no interval",
+            )
+        )
+    return claims

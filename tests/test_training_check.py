@@ -1,0 +1,93 @@
+"""The training check: its settings, what it takes from a history that was cut, and when it says that numbers agree."""
+
+import pytest
+
+from reproduce import __main__ as reproduce
+from reproduce import report, training_check
+from tcvae_tf import results
+from tcvae_tf.sweep import PRESETS
+
+PAPER = results.read_rows(report.PAPER)
+(RUN,) = training_check.runs(PRESETS["cpu"])
+
+
+def line(epoch, first, last, loss, measured=None):
+    """A line of a history whose −ELBO is an eighth of its loss."""
+    terms = {"loss": loss, "reconstruction": -loss / 8 + 20, "kl": 20.0}
+    terms |= {"mutual_information": 10.0, "total_correlation": 9.0, "dimension_kl": 1.0}
+    exact = {} if measured is None else {"data_elbo": -90, "data_mig": measured, "data_total_correlation": 0.5}
+    reached = {"epoch": epoch, "first_step": first, "step": last}
+    return {name: str(value) for name, value in {**reached, **terms, **exact}.items()}
+
+
+def collected(tmp_path, *lines):
+    (tmp_path / RUN.id).mkdir()
+    columns = dict.fromkeys(name for one in lines for name in one)
+    results.write_rows(tmp_path / RUN.id / "history.csv", [{**dict.fromkeys(columns, ""), **one} for one in lines])
+    return training_check.collect([RUN], tmp_path)
+
+
+def test_the_run_has_the_settings_of_the_published_ones():
+    assert (RUN.method, RUN.beta, RUN.estimator, RUN.network, RUN.width) == ("beta_tcvae", 6.0, "mws", "mlp", 1200)
+    assert (RUN.batch_size, RUN.learning_rate, RUN.adam_epsilon, RUN.head) == (1000, 1e-3, 1e-4, "log_variance")
+    assert (RUN.epochs, RUN.steps, RUN.thin) == (50, 0, 1)
+    (small,) = training_check.runs(PRESETS["smoke"])
+    assert (small.width, small.steps, small.head) == (32, 20, "log_variance")
+
+
+def test_the_parts_of_an_epoch_are_one_mean_weighted_by_their_steps(tmp_path):
+    first, second = collected(
+        tmp_path, line(1, 0, 600, 900.0, 0.1), line(2, 600, 700, 800.0), line(2, 700, 1200, 740.0)
+    )
+    assert (first["loss"], second["loss"], second["step"]) == ("900", "750", "1200")
+    assert (first["data_mig"], second["data_mig"]) == ("0.1", "")
+
+
+def test_a_measurement_is_taken_once(tmp_path):
+    rows = collected(tmp_path, line(1, 0, 1, 900.0, 0.1), line(2, 1, 2, 800.0, 0.1), line(3, 2, 3, 750.0, 0.2))
+    assert [row["data_mig"] for row in rows] == ["0.1", "", "0.2"]
+
+
+@pytest.mark.parametrize(("loss", "holds"), [(710.4 * 1.019, True), (710.4 * 1.021, False), (710.4 * 0.979, False)])
+def test_two_per_cent_from_the_published_number_is_agreement(tmp_path, loss, holds):
+    rows = collected(tmp_path, line(50, 0, 36850, loss, 0.4))
+    elbo, objective = training_check.check(rows, PAPER)
+    assert objective.holds is holds
+    assert objective.paper.startswith("710.4 (S")
+    assert elbo.holds is (abs(loss / 8 / 85.5 - 1) <= 0.02)
+
+
+def test_nothing_is_claimed_before_the_last_epoch(tmp_path):
+    rows = collected(tmp_path, line(1, 0, 737, 800.0, 0.1))
+    assert {claim.holds for claim in training_check.check(rows, PAPER)} == {None}
+    assert training_check.check(rows, PAPER)[0].verdict == "not decided: 1 of 50 epochs so far"
+    assert "1 of 50 epochs so far" in training_check.caption(rows) and "1 of 50" in training_check.explain(rows)
+
+
+@pytest.mark.parametrize("measured", [None, 0.3])
+def test_figure_and_table_show_the_published_numbers(tmp_path, measured):
+    """Also of a history that was cut within the first epoch, without a measurement."""
+    rows = collected(tmp_path, line(1, 0, 300, 800.0, measured))
+    figure = training_check.draw(rows, PAPER, training_check.caption(rows))
+    lines = [axes.lines[1] for axes in figure.axes]
+    assert [drawn.get_ydata()[0] for drawn in lines] == [85.5, 710.4, 0.45]
+    table = training_check.tabulate(rows, PAPER)
+    assert "| negative ELBO (nats) | 85.5 (S) | 86.4 (S) | 100.0 | +17.0% |" in table
+    assert ("| 1 | 100.0 | 800.0 | -90.0 | 0.300 | 0.500 |" in table) is (measured is not None)
+
+
+def test_a_curve_is_kept_as_far_as_it_has_come(tmp_path, monkeypatch, capsys):
+    """Whatever stops the training."""
+
+    def stopped(runs, options, *_):
+        collected(tmp_path, line(1, 0, 737, 800.0, 0.1))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduce, "_execute", stopped)
+    assert reproduce.main(["check", f"--root={tmp_path}", f"--out={tmp_path / 'out'}"]) == 130
+    (row,) = results.read_rows(tmp_path / "out" / training_check.FILE)
+    assert (row["id"], row["epoch"], row["loss"]) == (RUN.id, "1", "800")
+
+
+def test_all_leaves_the_check_out():
+    assert training_check not in reproduce._chosen(reproduce._parser().parse_args(["all"]), reproduce.HISTORIES)
