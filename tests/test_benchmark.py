@@ -76,6 +76,33 @@ def test_a_quick_benchmark_keeps_what_it_does_not_measure(tmp_path, monkeypatch)
     assert kept == {"Start": "0", "A step": "1", "Memory": "1"}
 
 
+def test_the_median_of_the_last_runs_on_a_machine_says_whether_a_target_is_met(tmp_path, monkeypatch):
+    """One that misses it by far does not, nor another machine's."""
+    monkeypatch.setattr(benchmark.provenance, "of", lambda data: {"commit": "0123456789"})
+    monkeypatch.setattr(benchmark_steps, "loaded", lambda: None)
+    training = [benchmark_training.row("A step: MLP", "bound ÷ step", 0.7, "", "≥ 0.75", "aimed at 0.8")]
+    training += [benchmark_training.row("A step: MLP", "β-TCVAE", 50, "ms")]
+    for value, machine in ((0.2, "a"), (0.8, "a"), (0.81, "a"), (0.1, "b"), (0.1, "b")):
+        rows = [{**row, "value": str(value), "machine": machine} for row in training]
+        benchmark._add(tmp_path, rows, [])
+    results.write_rows(tmp_path / benchmark.TRAINING, [{**row, "machine": "a"} for row in training])
+    text = benchmark.write(tmp_path)
+    assert "| A step | bound ÷ step | 0.8 | ≥ 0.75 | yes | 0.2 … 0.81 | 3 |" in text
+    assert "| bound ÷ step | 0.7 | ≥ 0.75 | **NO: failed** | aimed at 0.8 |" in text  # the last run
+    kept = results.read_rows(tmp_path / benchmark.RUNS)
+    assert len(kept) == 5 and {row["commit"] for row in kept} == {"0123456"}
+    rows = [{**row, "value": "0.1", "machine": "a"} for row in training]
+    for _ in range(benchmark._RUNS):
+        benchmark._add(tmp_path, rows, [])
+    assert "| 0.1 | ≥ 0.75 | **NO: failed** | 0.1 … 0.1 | 9 |" in benchmark.write(tmp_path)
+
+
+def test_the_measures_targets_are_among_them():
+    line = {"measure": "mig", "images": "737280", "latents": "10", "samples": "0", "scales": "trained", "machine": "a"}
+    (row,) = benchmark.benchmark_measures.targets([{**line, "seconds": "1.4"}, {**line, "images": "9", "seconds": "2"}])
+    assert (row["what"], row["value"], row["unit"], row["target"]) == ("mig", "1.4", "s", "≤ 1.5")
+
+
 def test_a_process_of_its_own_answers_or_says_how_to_see_why():
     with pytest.raises(RuntimeError, match="run it by hand to see why"):
         benchmark_steps.child("no_such_measurement")
