@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -334,6 +335,21 @@ def test_a_damaged_entry_is_noticed_named_and_rebuilt(entry, damage, caplog):
     assert (build.calls, again) == (2, digest)
     assert np.array_equal(array, np.arange(12).reshape(4, 3))
     assert json.loads(path.with_suffix(".json").read_text())["sha256"] == digest
+
+
+def test_an_old_entry_is_hashed_once_in_a_process_and_again_when_it_has_changed(entry):
+    path, digest = entry
+
+    def hashed(seconds):
+        os.utime(path, (seconds, seconds))
+        before = cache.digest_once.cache_info().misses
+        assert cache.cached("entry", (4, 3), build)[1] == digest
+        return cache.digest_once.cache_info().misses - before
+
+    assert [hashed(1e9), hashed(1e9), hashed(1e9 + 1)] == [1, 0, 1]
+    damage_last_byte(path)
+    assert hashed(1e9 + 2) == 1
+    assert build.calls == 2
 
 
 def test_a_build_that_stops_half_way_leaves_no_entry(home):

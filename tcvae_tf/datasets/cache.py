@@ -6,11 +6,13 @@ without a valid checksum, which is noticed, named and built again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import mmap
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +124,17 @@ def _read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
 
 
 def _digest(path: str | Path, array: np.memmap) -> str:
-    """Of what lies in the file, read in pieces: through the map all of it would count as this process's memory."""
+    """Of what lies in the file; read once in a process as long as the file stays the same."""
+    found = os.stat(path)
+    identity = (os.fspath(path), array.offset, found.st_ino, found.st_size, found.st_mtime_ns)
+    # Times have ticks of some milliseconds: what was written just now may be written again and keep its time.
+    recent = time.time() - found.st_mtime < 2
+    return (digest_once.__wrapped__ if recent else digest_once)(*identity)
+
+
+@functools.lru_cache(8)
+def digest_once(path: str, offset: int, *identity: int) -> str:
+    """Read in pieces: through the map all of it would count as this process's memory."""
     with open(path, "rb") as file:
-        file.seek(array.offset)
+        file.seek(offset)
         return hashlib.file_digest(file, "sha256").hexdigest()
