@@ -50,6 +50,7 @@ class Section:
     body: str
     claims: list[Claim]
     notes: str
+    runs: str = ""
 
     @property
     def text(self) -> str:
@@ -92,17 +93,15 @@ def _of_runs(
     facts = circumstances.facts(found, lost, wanted, preset)
     notes = "\n".join([f"* Command: {command}.", *(f"* {fact}." for fact in facts)]) + "\n"
     if not found:
-        return Section(title, command, caption, "No run has finished.\n", [], notes)
+        return Section(title, command, caption, "No run has finished.\n", [], notes, f"0 of {wanted}")
     given = [_arrays(script.chosen(found), out)] if hasattr(script, "chosen") else []
     picture = _NO_ARRAYS if given == [{}] else ""
     if not picture:
         figure = script.draw(found, paper, caption, *given)
         picture = _save(figure, script.TITLE, f"{name}-{preset.name}", out)
     body = "\n".join(filter(None, [picture, script.tabulate(found, paper, *given)]))
-    explanation = script.explain(found)
-    return Section(
-        title, command, caption, body, script.check(found, paper), "\n".join(filter(None, [explanation, notes]))
-    )
+    notes = "\n".join(filter(None, [script.explain(found), notes]))
+    return Section(title, command, caption, body, script.check(found, paper), notes, f"{len(found)} of {wanted}")
 
 
 def _of_file(name: str, script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], out: Path) -> Section:
@@ -131,17 +130,33 @@ def _claims(claims: Sequence[Claim]) -> str:
     return results.table(["claim", "paper (mark)", "ours", "holds?"], lines) if lines else ""
 
 
+#: What may come of a claim: whether it holds, and whether that is uncertain.
+_OUTCOMES: dict[str, set[tuple[bool | None, bool]]] = {
+    "hold": {(True, False)},
+    "hold without certainty": {(True, True)},
+    "failed": {(False, False)},
+    "failed without certainty": {(False, True)},
+    "could not be decided or were not run": {(None, False), (None, True)},
+}
+
+
 def _summary(sections: Sequence[Section]) -> str:
-    """All claims, and how many hold."""
-    lines = [[c.text, c.paper, c.ours, c.verdict, section.command] for section in sections for c in section.claims]
-    counts = collections.Counter((c.holds, bool(c.uncertain)) for section in sections for c in section.claims)
-    told = (
-        f"{counts.total()} claims: {counts[True, False]} hold, {counts[True, True]} hold without certainty, "
-        f"{counts[False, False]} failed, {counts[False, True]} failed without certainty, "
-        f"{counts[None, False] + counts[None, True]} could not be decided or were not run.\n"
-    )
-    header = ["claim", "paper (mark)", "ours", "holds?", "command"]
-    return f"## All claims\n\n{told}\n{results.table(header, lines)}"
+    """How many claims of each figure hold, and those that failed."""
+
+    def counted(chosen: Sequence[Section]) -> list[int]:
+        found = collections.Counter((c.holds, bool(c.uncertain)) for section in chosen for c in section.claims)
+        return [sum(found[outcome] for outcome in outcomes) for outcomes in _OUTCOMES.values()]
+
+    whole = counted(sections)
+    told = f"{sum(whole)} claims: " + ", ".join(f"{n} {name}" for n, name in zip(whole, _OUTCOMES, strict=True)) + ".\n"
+    lines: list[list[object]] = [[s.title, s.runs, *(n or "" for n in counted([s])), s.command] for s in sections]
+    header = ["figure", "runs", "hold", "… uncertain", "failed", "… uncertain", "open", "command"]
+    text = ["## In short\n", told, results.table(header, lines)]
+    failed = [(section, claim) for section in sections for claim in section.claims if claim.holds is False]
+    if failed:
+        lines = [[claim.text, claim.paper, claim.ours, claim.verdict, section.title] for section, claim in failed]
+        text += ["Failed:\n", results.table(["claim", "paper (mark)", "ours", "holds?", "figure"], lines)]
+    return "\n".join(text)
 
 
 def _on_terminal(section: Section) -> str:

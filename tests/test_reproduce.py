@@ -93,7 +93,9 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     text = after["RESULTS.md"].decode()
     assert "13 claims: 3 hold, 7 hold without certainty, 1 failed, 2 failed without certainty, 0 could not" in text
     assert text.count("🔴 **NO: failed**") == 6  # in the summary and in the section
-    assert text.index("## All claims") < text.index("`make reproduce PRESET=quick`") < text.index("## Figure 3")
+    assert text.index("## In short") < text.index("`make reproduce PRESET=quick`") < text.index("## Figure 3")
+    line = "| 16 of 16 | 3 | 7 | 1 | 2 |  | `make reproduce PRESET=quick` |"
+    assert f"| {fig3.TITLE} (preset quick) {line}" in text
     assert "width 128 instead of 1200" in text
     assert "on faces3d: images that are a rendered stand-in; width 64 instead of 512" in text
     assert "1 steps at width 128 with 2 seeds, the paper 18,000 at width 1200" in text
