@@ -1,0 +1,66 @@
+"""FactorVAE's discriminator at two rates: what is run, and what is said of made-up histories."""
+
+import json
+
+import pytest
+
+from reproduce import __main__ as reproduce
+from reproduce import discriminator_rate as script
+from tcvae_tf import results
+from tcvae_tf.sweep import PRESETS
+
+RUNS = script.runs(PRESETS["quick"])
+
+
+def lines(run):
+    """MIG rises with rate and weight, and TC falls with the rate at the lower weight alone."""
+    fast = run.discriminator_learning_rate == 1e-3
+    tc = {(10.0, False): 3.0, (10.0, True): 2.0, (40.0, False): 1.0, (40.0, True): 1.5}[run.tc_weight, fast]
+    end = {"data_mig": run.tc_weight / 1000 + fast / 10, "data_elbo": -90, "data_total_correlation": tc}
+    end |= {"discriminator_tc": tc / 10, "discriminator_accuracy": 0.6}
+    return [{name: str(value) for name, value in {"step": step, **end}.items()} for step in (100, 200)]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    for run in RUNS:
+        home = tmp_path / run.id
+        home.mkdir()
+        (home / "record.json").write_text(json.dumps({"data": {"source": "generated"}}))
+        first, last = lines(run)
+        results.write_rows(home / "history.csv", [{**first, "data_mig": "0.01"}, last])
+    return script.collect(RUNS, tmp_path)
+
+
+def test_each_weight_of_the_preset_has_both_rates():
+    settings = {(run.tc_weight, run.discriminator_learning_rate) for run in RUNS}
+    assert settings == {(10.0, 1e-4), (10.0, 1e-3), (40.0, 1e-4), (40.0, 1e-3)}
+    assert len(RUNS) == 4
+    cpu = PRESETS["cpu"]
+    wanted = {run for run in cpu.runs(cpu.variants()) if run.method == "factor_vae" and run.seed == 0}
+    assert wanted < set(RUNS)  # the runs of the preset itself are among them
+    assert {run.steps for run in script.runs(PRESETS["smoke"])} == {40}
+
+
+def test_a_claim_for_each_weight_and_what_failed_is_failed(rows):
+    verdicts = [(claim.holds, claim.ours) for claim in script.check(rows, [])]
+    assert verdicts == [
+        (True, "2.000 against 3.000"),
+        (True, "0.110 against 0.010"),
+        (False, "1.500 against 1.000"),
+        (True, "0.140 against 0.040"),
+    ]
+    some = [row for row in rows if row["rate"] == "0.001"]
+    assert {claim.verdict for claim in script.check(some, [])} == {"not run"}
+    assert "2 of 4 runs so far" in script.caption(some) and "2 of 4 runs so far" in script.explain(some)
+
+
+def test_table_and_figure_show_the_discriminator_beside_the_exact_value(rows):
+    assert "| γ = 10, rate 0.001 | 0.110 | 2.000 | 0.200 | 0.600 | -90.0 |" in script.tabulate(rows, [])
+    figure = script.draw(rows, [], script.caption(rows))
+    labels = [line.get_label() for line in figure.axes[2].lines]
+    assert {"γ = 10, rate 0.001", "γ = 10, rate 0.001*"} < set(labels) and len(labels) == 8
+
+
+def test_all_leaves_it_out():
+    assert script not in reproduce._chosen(reproduce._parser().parse_args(["all"]), reproduce.HISTORIES)
