@@ -53,7 +53,8 @@ def collect(made: Sequence[Run], root: Path) -> list[Row]:
     """The measured lines of the runs' histories."""
     rows = []
     for run in made:
-        source = files.read_json(root / run.id / "record.json")["data"]["source"]
+        record = root / run.id / "record.json"
+        source = files.read_json(record)["data"]["source"] if record.exists() else ""
         fields = {"id": run.id, "dataset": run.dataset, "source": source, "method": run.method, "seed": str(run.seed)}
         fields |= {"network": f"{run.network} {run.width}", "batch": str(run.batch_size), "thin": str(run.thin)}
         fields |= {"beta": f"{run.beta:g}", "tc_weight": f"{run.tc_weight:g}"}

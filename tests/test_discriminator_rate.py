@@ -18,7 +18,7 @@ def lines(run):
     tc = {(10.0, False): 3.0, (10.0, True): 2.0, (40.0, False): 1.0, (40.0, True): 1.5}[run.tc_weight, fast]
     end = {"data_mig": run.tc_weight / 1000 + fast / 10, "data_elbo": -90, "data_total_correlation": tc}
     end |= {"discriminator_tc": tc / 10, "discriminator_accuracy": 0.6}
-    return [{name: str(value) for name, value in {"step": step, **end}.items()} for step in (100, 200)]
+    return [{name: str(value) for name, value in {"step": step, **end}.items()} for step in (1440, 14_400)]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def rows(tmp_path):
         home.mkdir()
         (home / "record.json").write_text(json.dumps({"data": {"source": "generated"}}))
         first, last = lines(run)
-        results.write_rows(home / "history.csv", [{**first, "data_mig": "0.01"}, last])
+        results.write_rows(home / "history.csv", [{**first, "data_mig": "0.005"}, last])
     return script.collect(RUNS, tmp_path)
 
 
@@ -50,9 +50,18 @@ def test_a_claim_for_each_weight_and_what_failed_is_failed(rows):
         (False, "1.500 against 1.000"),
         (True, "0.140 against 0.040"),
     ]
-    some = [row for row in rows if row["rate"] == "0.001"]
-    assert {claim.verdict for claim in script.check(some, [])} == {"not run"}
-    assert "2 of 4 runs so far" in script.caption(some) and "2 of 4 runs so far" in script.explain(some)
+
+
+def test_nothing_is_decided_before_all_have_come_to_the_end(rows):
+    """What is there is compared as far as all have come."""
+    fast = [row for row in rows if row["rate"] == "0.001"]
+    assert {claim.verdict for claim in script.check(fast, [])} == {"not run"}
+    cut = [row for row in rows if row["step"] == "1440" or row["tc_weight"] == "10"]
+    so_far = "4 of 4 runs, 1,440 of 14,400 steps so far"
+    assert {claim.verdict for claim in script.check(cut, [])} == {f"not decided: {so_far}"}
+    assert script.check(cut, [])[1].ours == "0.005 against 0.005"
+    assert so_far in script.caption(cut) and so_far in script.explain(cut)
+    assert "so far" not in script.caption(rows) + script.explain(rows)
 
 
 def test_table_and_figure_show_the_discriminator_beside_the_exact_value(rows):
