@@ -17,8 +17,8 @@ from types import ModuleType
 from reproduce import (
     ablations,
     benchmark,
-    discriminator_rate,
     faces_standin,
+    factor_vae_trial,
     fig2_beta_sweep,
     fig3_mig_distribution,
     fig4_mig_vs_tc,
@@ -48,10 +48,10 @@ SCRIPTS = {
     "table-metrics": table_metrics,
     "ablations": ablations,
 }
-HISTORIES = {"curves": learning_curves, "pilot": pilot, "discriminator": discriminator_rate, "check": training_check}
+HISTORIES = {"curves": learning_curves, "pilot": pilot, "factor-vae": factor_vae_trial, "check": training_check}
 COMPUTED = {"faces": faces_standin, "table1": table1_measures}
 #: What "all" leaves out.
-ASIDE = ("pilot", "discriminator", "check")
+ASIDE = ("pilot", "factor-vae", "check")
 
 _EXAMPLES = """examples:
   python -m reproduce all                       every figure and table with the preset quick

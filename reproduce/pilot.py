@@ -1,7 +1,7 @@
 """The pilot of the preset cpu: exact measures of dSprites over twice its epochs, two seeds of every method.
 
 The curves say when the order of the methods settles. The preset's epochs follow from them, and from the hours that all
-of its runs may take. That FactorVAE came last is what `discriminator_rate` looks into.
+of its runs may take. That FactorVAE came last is what `factor_vae_trial` looks into.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reproduce import discriminator_rate, learning_curves, methods
+from reproduce import learning_curves, methods
 from tcvae_tf import plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
@@ -26,11 +26,7 @@ _CPU = PRESETS["cpu"]
 _LONG = dataclasses.replace(
     _CPU,
     seeds=(0, 1),
-    dsprites={
-        **_CPU.dsprites,
-        "epochs": 2 * _CPU.dsprites["epochs"],
-        "discriminator_learning_rate": discriminator_rate.RATES[0],
-    },
+    dsprites={**_CPU.dsprites, "epochs": 2 * _CPU.dsprites["epochs"]},
     tc_weights=_CPU.tc_weights[:1],
 )
 
@@ -118,8 +114,8 @@ def explain(rows: Sequence[Row]) -> str:
         f"{settled * _LONG.dsprites['epochs']:.3g}, for FactorVAE after twice the steps.",
         "The epochs of the preset cpu are half of those here; all of its runs are to take no more than eighteen hours "
         "on two cores, as `--plan` estimates them, and hours go into seeds rather than epochs.",
-        f"FactorVAE's discriminator has the rate {discriminator_rate.RATES[0]:g} here and saw little of its total "
-        "correlation: see the section on two rates.",
+        f"FactorVAE has the first weight of the preset alone, γ = {_LONG.tc_weights[0]:g}; what another does stands in "
+        "the section on its weight.",
     ]
     return " ".join([*told, *([f"{_so_far(rows)}."] if _so_far(rows) else [])]) + "\n"
 

@@ -137,13 +137,7 @@ PRESETS = {
             "you like",
             seeds=tuple(range(5)),
             fewer_seeds=tuple(range(3)),
-            dsprites={
-                "width": 256,
-                "discriminator_width": 256,
-                "discriminator_learning_rate": 1e-3,  # python -m reproduce discriminator
-                "batch_size": 512,
-                "epochs": 5,
-            },
+            dsprites={"width": 256, "discriminator_width": 256, "batch_size": 512, "epochs": 5},
             faces={"width": 128, "discriminator_width": 256, "batch_size": 256, "epochs": 4},
             pose={"width": 128, "batch_size": 128, "steps": 750},
             betas=_FULL,

@@ -1,13 +1,14 @@
-"""FactorVAE's discriminator at two learning rates: how much of the total correlation it sees in a short training.
+"""FactorVAE in a short training: what do its weight and the learning rate of its discriminator do?
 
-FactorVAE's weight acts on what its discriminator sees. Its paper has the rate 1e-4 for both networks and 300,000 steps;
-here, as in the β-TCVAE paper, the VAE has 1e-3, and the preset cpu trains for 14,400 steps.
+The weight acts on what the discriminator sees of the total correlation, and in the pilot, with γ = 10, that was little.
+FactorVAE's paper has the rate 1e-4 for both networks and 300,000 steps; here the VAE has 1e-3, as in the β-TCVAE paper,
+and the preset cpu trains for 14,400 steps.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,12 @@ from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import PRESETS, Preset
 
-TITLE = "FactorVAE's discriminator at two learning rates"
-FILE = "discriminator.csv"
+TITLE = "FactorVAE: its weight, and the rate of its discriminator"
+FILE = "factor-vae.csv"
 #: Curves are kept as far as they have come, and compared as far as all have.
 UNFINISHED = True
 
-#: The paper's and that of the preset cpu.
+#: The paper's, which the presets have, and that of the VAE.
 RATES = (1e-4, 1e-3)
 _MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
 
@@ -119,32 +120,26 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 def explain(rows: Sequence[Row]) -> str:
     """What it decides."""
     told = [
-        "Exact measures of all images beside what the discriminator says of the minibatches of the last epoch. Its "
-        "accuracy is 0.5 where it tells nothing apart. The VAE moves so as to be told apart less, so a discriminator "
-        "that learns more slowly than the VAE sees little of a total correlation that is there.",
-        f"The preset cpu takes the rate {RATES[1]:g}; quick and paper take {RATES[0]:g}.",
+        "Exact measures of all images beside what the discriminator says of the minibatches of an epoch. Its accuracy "
+        "is 0.5 where it tells nothing apart. The VAE moves so as to be told apart less: where the discriminator sees "
+        "little, more may be there.",
     ]
     return " ".join([*told, *([f"{_so_far(rows)}."] if _so_far(rows) else [])]) + "\n"
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
-    """That the faster discriminator leaves less total correlation and gives a higher MIG, at each weight."""
-    claims, found, reached = [], _by_run(rows), _reached(rows)
-    compared: dict[str, tuple[str, Callable[[float, float], bool]]] = {
-        "less TC": ("data_total_correlation", lambda slow, fast: fast < slow),
-        "a higher MIG": ("data_mig", lambda slow, fast: fast > slow),
-    }
-    for weight in PRESETS["cpu"].tc_weights:
-        labels = [_label({"tc_weight": str(weight), "rate": str(rate)}) for rate in RATES]
-        for words, (name, better) in compared.items():
-            text = (
-                f"{words} with the discriminator's rate {RATES[1]:g} than with {RATES[0]:g}: FactorVAE, γ = {weight:g}"
-            )
-            ours, holds, doubt = "not run", None, ""
-            if all(label in found for label in labels):
-                slow, fast = (float(_last(found[label], reached)[name]) for label in labels)
-                ours, holds, doubt = f"{fast:.3f} against {slow:.3f}", better(slow, fast), "one seed"
-            if _so_far(rows):
-                holds, doubt = None, doubt and _so_far(rows)
-            claims.append(Claim(text, "not a claim of the paper", ours, holds, doubt=doubt))
+    """Whether MIG is higher with the faster discriminator at each weight, and with the larger weight at each rate."""
+    claims, found, weights = [], _by_run(rows), PRESETS["cpu"].tc_weights
+    pairs = [((weight, RATES[1]), (weight, RATES[0])) for weight in weights]
+    pairs += [((weights[-1], rate), (weights[0], rate)) for rate in RATES]
+    for pair in pairs:
+        labels = [_label({"tc_weight": str(weight), "rate": str(rate)}) for weight, rate in pair]
+        ours, holds, doubt = "not run", None, ""
+        if all(label in found for label in labels):
+            one, other = (float(_last(found[label], _reached(rows))["data_mig"]) for label in labels)
+            ours, holds, doubt = f"{one:.3f} against {other:.3f}", one > other, "one seed"
+        if _so_far(rows):
+            holds, doubt = None, doubt and _so_far(rows)
+        text = f"MIG of FactorVAE: {labels[0]} > {labels[1]}"
+        claims.append(Claim(text, "not a claim of the paper", ours, holds, doubt=doubt))
     return claims
