@@ -138,7 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 0
             code = _work(options)
         except KeyboardInterrupt:
-            print("\nstopped; the same command goes on where it was", file=sys.stderr)
+            again = "begins anew" if options.figure == "benchmark" else "goes on where it was"
+            print(f"\nstopped; the same command {again}", file=sys.stderr)
             return 130
         except (ValueError, OSError, ImportError, RuntimeError) as error:
             print(f"reproduce: {executors.one_line(error)}; what was done is kept", file=sys.stderr)
@@ -174,7 +175,7 @@ def _plan(options: argparse.Namespace) -> str:
     """What is to be done and what it takes."""
     done = _recorded(options)
     for script in _chosen(options, HISTORIES) if options.recorded else []:
-        done |= keep.curves(script, script.runs(sweep.PRESETS[options.preset]), options.out).keys()
+        done |= keep.whole(keep.curves(script, script.runs(sweep.PRESETS[options.preset]), options.out))
     return plans.show(_runs(options), options.preset, options.root, _resources(options), done)
 
 
@@ -211,23 +212,30 @@ def _work(options: argparse.Namespace) -> int:
 
 def _follow(script: ModuleType, options: argparse.Namespace) -> int:
     """Executes the runs of a script that shows their histories, and keeps each curve as it comes: whole, or where the
-    script says so as far as it is."""
+    script says so as far as it is. One that `out` holds gives way to none that is shorter."""
     runs = script.runs(sweep.PRESETS[options.preset])
-    kept = keep.curves(script, runs, options.out)
+    curves = keep.curves(script, runs, options.out)
 
     def save(*_: object) -> None:
         ready = [run for run in runs if (options.root / run.id / "history.csv").exists()]
         ready = ready if hasattr(script, "UNFINISHED") else _done(runs, options.root)
-        curves = {**kept, **{run: script.collect([run], options.root) for run in ready}}
+        for run in ready:
+            curve = script.collect([run], options.root)
+            if curve and keep.reached(curve) >= keep.reached(curves.get(run, [])):
+                curves[run] = curve
         if not options.part and curves:
             results.write_rows(options.out / script.FILE, [line for run in runs for line in curves.get(run, [])])
 
-    code, left = 0, [run for run in runs if not (options.recorded and run in kept)]
+    code, whole = 0, keep.whole(curves)
+    left = [run for run in runs if not (options.recorded and run in whole)]
     try:
         for every, group in itertools.groupby(sorted(left, key=script.every), script.every):
             code |= _execute(list(group), options, every, save)
     finally:
         save()
+    for run in [run for run in _done(left, options.root) if run not in keep.whole(curves)]:
+        print(f"error: {run.id} was trained without measuring; delete {options.root / run.id}", file=sys.stderr)
+        code = 1
     return code
 
 

@@ -50,24 +50,24 @@ def run(out: Path, quick: bool = False) -> str:
         if not quick:
             progress.update(task, description="profiles")
             kernels = benchmark_steps.answer("reproduce.benchmark_profile")
-    measures = [] if quick else benchmark_measures.rows(machine())
-    _add(out, found, measures)
+    _add(out, found)
     if quick:
         found = _with_the_rest(found, results.read_rows(out / TRAINING))
     results.write_rows(out / TRAINING, found)
     if not quick:
         results.write_rows(out / PROFILE, _beside_the_first(results.read_rows(out / PROFILE), kernels))
+        measures = benchmark_measures.rows(machine())
+        _add(out, benchmark_measures.targets(measures))
         results.write_rows(out / MEASURES, measures)
     return write(out)
 
 
-def _add(out: Path, found: Sequence[Row], measures: Sequence[Row]) -> None:
+def _add(out: Path, found: Sequence[Row]) -> None:
     """Adds what has a target to that of the runs before."""
     commit = (provenance.of(benchmark_steps.loaded())["commit"] or "")[:7]
     run = {"commit": commit, "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime())}
-    lines = [row for row in [*found, *benchmark_measures.targets(measures)] if row["target"]]
     columns = ("machine", "part", "what", "unit", "target", "value")
-    added = [{**run, **{name: row[name] for name in columns}} for row in lines]
+    added = [{**run, **{name: row[name] for name in columns}} for row in found if row["target"]]
     results.write_rows(out / RUNS, [*results.read_rows(out / RUNS), *added])
 
 
@@ -86,9 +86,10 @@ def _targets(rows: Sequence[Row], machine: str) -> str:
 
 
 def _with_the_rest(found: Sequence[Row], before: Sequence[Row]) -> list[Row]:
-    """What was measured now, and of what was measured before the lines that were not, part by part."""
+    """What was measured now, and of what was measured before on this machine the lines that were not, part by part."""
     measured = {(row["part"], row["what"]) for row in found}
-    rows = [*found, *(row for row in before if (row["part"], row["what"]) not in measured)]
+    kept = [row for row in before if row["machine"] == found[0]["machine"]]
+    rows = [*found, *(row for row in kept if (row["part"], row["what"]) not in measured)]
     parts = list(dict.fromkeys(row["part"] for row in rows))
     return sorted(rows, key=lambda row: parts.index(row["part"]))
 
@@ -133,8 +134,8 @@ def write(out: Path) -> str:
 
 _SWINGS = (
     "What a machine does in a second may swing by a third within minutes, most of all on one that is shared. So the "
-    f"median of the last {_RUNS} runs on this machine says whether a target is met; all runs are in {RUNS}. The tables "
-    "below are of the last run; of what `--quick` leaves out, of the one before it.\n"
+    f"median of the last runs on this machine, up to {_RUNS}, says whether a target is met; {RUNS} has them all. The "
+    "tables below are of the last run; of what `--quick` leaves out, of the last whole one.\n"
 )
 _TOLD = (
     "Steps are timed in Keras' own loop, everything included: input, unpacking, noise, likelihood, TC, gradients, "

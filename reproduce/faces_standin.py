@@ -77,7 +77,7 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
     return [
         Claim(
             f"half the range of {row['factor']} changes the picture by {LEAST} or more in the mean",
-            "not a claim of the paper",
+            results.OWN,
             row["least"],
             float(row["least"]) >= LEAST,
         )

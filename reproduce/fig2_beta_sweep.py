@@ -81,7 +81,7 @@ def _claims(rows: Sequence[Row], dataset: str) -> list[Claim]:
     ]
     (at, ours), (other, theirs) = (_best(rows, dataset, method) for method in reversed(methods.OVER_BETA))
     chosen = f" (β = {at:g} against β = {other:g})" if ours and theirs else ""
-    for name, text in (("mig", "highest median MIG over β"), ("elbo", "ELBO where median MIG is highest")):
+    for name, text in (("mig", "highest median MIG over β > 1"), ("elbo", "ELBO where median MIG is highest")):
         text = f"{text}: β-TCVAE {'>' if name == 'mig' else '≥'} β-VAE{chosen}{where}"
         samples = results.values(ours, name), results.values(theirs, name)
         claims.append(Claim.greater(text, said, *samples, digits=QUANTITIES[name][1]))

@@ -126,7 +126,7 @@ def _discriminators(rows: Sequence[Row], dataset: str) -> str:
         return ""
     return (
         f"\nTotal correlation of FactorVAE by its discriminator against the exact one, medians in nats: "
-        f"{'; '.join(told)}. The less of it the discriminator sees, the less there is for its weight to act on.\n"
+        f"{'; '.join(told)}. The VAE moves so that the discriminator sees little of it; more may be there.\n"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -14,10 +14,20 @@ from tcvae_tf.sweep import PRESETS
 
 
 def curves(script: ModuleType, runs: Sequence[Run], out: Path) -> dict[Run, list[Row]]:
-    """The rows of each run whose curve `out` holds to its last step."""
+    """The rows of each run whose curve `out` holds, as far as it does."""
     rows = results.read_rows(out / script.FILE)
     found = {run: [line for line in rows if line["id"] == run.id] for run in runs}
-    return {run: lines for run, lines in found.items() if lines and lines[-1]["step"] == str(plan.steps(run))}
+    return {run: lines for run, lines in found.items() if lines}
+
+
+def reached(curve: Sequence[Row]) -> int:
+    """The step that a curve goes to."""
+    return int(curve[-1]["step"]) if curve else 0
+
+
+def whole(curves: Mapping[Run, Sequence[Row]]) -> set[Run]:
+    """The runs whose curves go to the last step."""
+    return {run for run, curve in curves.items() if reached(curve) == plan.steps(run)}
 
 
 def shown(scripts: Sequence[ModuleType], out: Path) -> set[Run]:

@@ -140,15 +140,20 @@ _OUTCOMES: dict[str, set[tuple[bool | None, bool]]] = {
 }
 
 
+def _told(counts: Sequence[int]) -> str:
+    return ", ".join(f"{count} {name}" for count, name in zip(counts, _OUTCOMES, strict=True))
+
+
 def _summary(sections: Sequence[Section]) -> str:
     """How many claims of each figure hold, and those that failed."""
 
-    def counted(chosen: Sequence[Section]) -> list[int]:
-        found = collections.Counter((c.holds, bool(c.uncertain)) for section in chosen for c in section.claims)
+    def counted(chosen: Sequence[Section], own: bool | None = None) -> list[int]:
+        claims = [c for section in chosen for c in section.claims if own in (None, c.paper == results.OWN)]
+        found = collections.Counter((c.holds, bool(c.uncertain)) for c in claims)
         return [sum(found[outcome] for outcome in outcomes) for outcomes in _OUTCOMES.values()]
 
-    whole = counted(sections)
-    told = f"{sum(whole)} claims: " + ", ".join(f"{n} {name}" for n, name in zip(whole, _OUTCOMES, strict=True)) + ".\n"
+    told = f"Claims of the paper: {_told(counted(sections, own=False))}. Checks of our own: "
+    told += f"{_told(counted(sections, own=True))}.\n"
     lines: list[list[object]] = [[s.title, s.runs, *(n or "" for n in counted([s])), s.command] for s in sections]
     header = ["figure", "runs", "hold", "… uncertain", "failed", "… uncertain", "open", "command"]
     text = ["## In short\n", told, results.table(header, lines)]

@@ -98,7 +98,7 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
             if measure != "mig":
                 found = _correlation([line for line in rows if line["run.dataset"] == dataset], "mig", measure)
                 text = f"models with a higher MIG have a higher {name}{methods.where(rows, dataset)}"
-                claims.append(methods.monotone(text, "not a claim of the paper", found))
+                claims.append(methods.monotone(text, results.OWN, found))
     return claims
 
 
@@ -111,5 +111,6 @@ def explain(rows: Sequence[Row]) -> str:
         ranked = sorted((n for n in found if found[n].share is not None), key=lambda n: -(found[n].share or 0))
         if ranked:
             listed = "; ".join(f"{name} {found[name]}" for name in ranked)
-            told.append(f"On {methods.TITLES[dataset]} methods are told apart best by {ranked[0]} ({listed}).")
+            sure = "" if (found[ranked[0]].p or 0) < results.LEVEL else ", without certainty"
+            told.append(f"On {methods.TITLES[dataset]} methods are told apart best by {ranked[0]}{sure} ({listed}).")
     return " ".join([*told, "Shares are of the variance of ranks, p of a permutation test: 1 is a clean split."]) + "\n"

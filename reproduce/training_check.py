@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from reproduce import methods
-from tcvae_tf import plots, results
+from tcvae_tf import plan, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import Preset
@@ -48,7 +48,7 @@ def collect(made: Sequence[Run], root: Path) -> list[Row]:
     rows = []
     for run in made:
         fields = {"id": run.id, "network": f"{run.network} {run.width}", "batch": str(run.batch_size)}
-        fields |= {"beta": f"{run.beta:g}", "epochs": str(run.epochs)}
+        fields |= {"beta": f"{run.beta:g}", "steps": str(plan.steps(run))}
         last: dict[str, str] = {}
         for epoch, parts in _by_epoch(results.read_rows(root / run.id / "history.csv")).items():
             means = {name: f"{_mean(parts, name):.6g}" for name in _TERMS}
@@ -91,8 +91,8 @@ def _published(paper: Sequence[Row], quantity: str, figure: str = "check") -> Ro
 
 def _so_far(rows: Sequence[Row]) -> str:
     """How far it came, in words; "" at the end."""
-    done, wanted = rows[-1]["epoch"], rows[-1]["epochs"]
-    return f"{done} of {wanted} epochs so far" if int(done) < int(wanted) else ""
+    done, wanted = int(rows[-1]["step"]), int(rows[-1]["steps"])
+    return f"{done:,} of {wanted:,} steps so far" if done < wanted else ""
 
 
 def _measured(rows: Sequence[Row]) -> list[Row]:
@@ -156,7 +156,7 @@ def explain(rows: Sequence[Row]) -> str:
         "−ELBO is KL(q(z|x) ‖ p(z)) − log p(x|z), the objective −log p(x|z) + I + β TC + Σ KL with the three terms as "
         "MWS estimates them: means over the minibatches of the last epoch.",
         "The objective is as large as it is because of the weights 1/(N·B) of MWS: with D = 10 and β = 6 it holds "
-        "45 log(N·B), so a tenth more images or a tenth larger batches would add 4.3 nats to it.",
+        "45 log N, so a tenth more images would add 4.3 nats to it.",
         "Whether the published numbers are of training or of held-out images, of how many, and how many seeds they are "
         "of, we do not know. The authors' code had settings of its own.",
     ]

@@ -97,7 +97,12 @@ class Preset:
         usual = dataclasses.asdict(paper)
         if not paper.steps:
             usual["steps"] = f"{paper.epochs} epochs"
-        listed = [f"{name} {value} instead of {usual[name]}" for name, value in self.of(part).items()]
+        ours = " of ours, since the paper's is not known" if part == "pose" else ""
+        unknown = {"batch_size", "steps"}
+        listed = [
+            f"{name} {value} instead of {usual[name]}{ours if name in unknown else ''}"
+            for name, value in self.of(part).items()
+        ]
         return listed + ([f"{seeds} {'seed' if seeds == 1 else 'seeds'} a method"] if seeds < PAPER_SEEDS else [])
 
 

@@ -71,9 +71,13 @@ def test_a_quick_benchmark_keeps_what_it_does_not_measure(tmp_path, monkeypatch)
 
     results.write_rows(tmp_path / benchmark.TRAINING, [{**row, "machine": "m"} for row in lines("A step", "Memory")])
     monkeypatch.setattr(benchmark_training, "rows", lambda quick: lines("Start", "A step"))
+    monkeypatch.setattr(benchmark, "machine", lambda: "m")
     benchmark.run(tmp_path, quick=True)
     kept = {row["part"]: row["value"] for row in results.read_rows(tmp_path / benchmark.TRAINING)}
     assert kept == {"Start": "0", "A step": "1", "Memory": "1"}
+    monkeypatch.setattr(benchmark, "machine", lambda: "another")
+    benchmark.run(tmp_path, quick=True)
+    assert {row["part"] for row in results.read_rows(tmp_path / benchmark.TRAINING)} == {"Start", "A step"}
 
 
 def test_the_median_of_the_last_runs_on_a_machine_says_whether_a_target_is_met(tmp_path, monkeypatch):
@@ -84,7 +88,7 @@ def test_the_median_of_the_last_runs_on_a_machine_says_whether_a_target_is_met(t
     training += [benchmark_training.row("A step: MLP", "β-TCVAE", 50, "ms")]
     for value, machine in ((0.2, "a"), (0.8, "a"), (0.81, "a"), (0.1, "b"), (0.1, "b")):
         rows = [{**row, "value": str(value), "machine": machine} for row in training]
-        benchmark._add(tmp_path, rows, [])
+        benchmark._add(tmp_path, rows)
     results.write_rows(tmp_path / benchmark.TRAINING, [{**row, "machine": "a"} for row in training])
     text = benchmark.write(tmp_path)
     assert "| A step | bound ÷ step | 0.8 | ≥ 0.75 | yes | 0.2 … 0.81 | 3 |" in text
@@ -93,7 +97,7 @@ def test_the_median_of_the_last_runs_on_a_machine_says_whether_a_target_is_met(t
     assert len(kept) == 5 and {row["commit"] for row in kept} == {"0123456"}
     rows = [{**row, "value": "0.1", "machine": "a"} for row in training]
     for _ in range(benchmark._RUNS):
-        benchmark._add(tmp_path, rows, [])
+        benchmark._add(tmp_path, rows)
     assert "| 0.1 | ≥ 0.75 | **NO: failed** | 0.1 … 0.1 | 9 |" in benchmark.write(tmp_path)
 
 

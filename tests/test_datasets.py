@@ -401,6 +401,19 @@ def test_rows_outlive_their_file(mapped, tmp_path):
     assert np.array_equal(cache.take(file, np.array([7, 8, 3])), array[[7, 8, 3]])
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16])
+def test_rows_may_be_numbered_by_small_integers(tmp_path, kind):
+    """Their places in the file are beyond what these hold."""
+    np.save(
+        tmp_path / "rows.npy",
+        np.arange(200 * 4096, dtype=np.uint32).astype(np.uint8).reshape(200, 4096)
+        + np.arange(200, dtype=np.uint8)[:, None],
+    )
+    array = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    rows = np.array([1, 100, 199], kind)
+    assert np.array_equal(cache.take(array, rows), np.asarray(array)[rows])
+
+
 def test_a_row_that_is_not_there_is_an_error(mapped):
     with pytest.raises(IndexError):
         cache.take(mapped[1], np.array([50]))

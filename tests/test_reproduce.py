@@ -91,7 +91,8 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     assert before == after
     assert set(after) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
     text = after["RESULTS.md"].decode()
-    assert "13 claims: 3 hold, 7 hold without certainty, 1 failed, 2 failed without certainty, 0 could not" in text
+    assert "of the paper: 3 hold, 7 hold without certainty, 1 failed, 2 failed without certainty, 0 could not" in text
+    assert "Checks of our own: 0 hold, 0 hold without certainty, 0 failed" in text
     assert text.count("🔴 **NO: failed**") == 6  # in the summary and in the section
     assert text.index("## In short") < text.index("`make reproduce PRESET=quick`") < text.index("## Figure 3")
     line = "| 16 of 16 | 3 | 7 | 1 | 2 |  | `make reproduce PRESET=quick` |"
@@ -286,6 +287,46 @@ def test_a_recorded_run_whose_pictures_are_lost_is_trained_again_when_a_figure_s
     assert set(asked) == shown - {spared}
 
 
+@pytest.mark.parametrize(("here", "kept"), [(None, 300), (200, 300), (400, 400), ("unmeasured", 300)])
+def test_a_curve_gives_way_to_none_that_is_shorter(tmp_path, asked, here, kept):
+    """Whatever the directory of runs holds of it: nothing, less, more, or a history without measures."""
+    script = reproduce.factor_vae_trial
+    run = script.runs(PRESETS["cpu"])[0]
+
+    def curve(steps):
+        lines = [{"step": str(step), "data_mig": f"{step / 1000}"} for step in range(100, steps + 1, 100)]
+        results.write_rows(tmp_path / run.id / "history.csv", lines)
+        return script.collect([run], tmp_path)
+
+    (tmp_path / run.id).mkdir()
+    results.write_rows(tmp_path / "out" / script.FILE, curve(300))
+    (tmp_path / run.id / "history.csv").unlink()
+    if here == "unmeasured":
+        results.write_rows(tmp_path / run.id / "history.csv", [{"step": "500"}])
+    elif here:
+        curve(here)
+    reproduce._follow(
+        script, reproduce._parser().parse_args(["factor-vae", f"--root={tmp_path}", f"--out={tmp_path}/out"])
+    )
+    assert len(asked) == 4
+    assert results.read_rows(tmp_path / "out" / script.FILE)[-1]["step"] == str(kept)
+
+
+def test_a_run_that_was_trained_without_measuring_is_named(tmp_path, asked, capsys):
+    script = reproduce.learning_curves
+    run = script.runs(PRESETS["quick"])[0]
+    (tmp_path / run.id).mkdir()
+    results.write_rows(tmp_path / run.id / "history.csv", [{"step": str(plan.steps(run))}])
+    options = reproduce._parser().parse_args(["curves", f"--root={tmp_path}", f"--out={tmp_path / 'out'}"])
+    reproduce._done, before = lambda runs, root: [one for one in runs if one == run], reproduce._done
+    try:
+        (tmp_path / run.id / "record.json").write_text('{"data": {"source": "generated"}}')
+        assert reproduce._follow(script, options) == 1
+    finally:
+        reproduce._done = before
+    assert f"{run.id} was trained without measuring; delete {tmp_path / run.id}" in capsys.readouterr().err
+
+
 def test_a_curve_is_recorded_when_it_goes_to_the_last_step(tmp_path, asked):
     script = reproduce.learning_curves
     first, second, *others = script.runs(PRESETS["quick"])
@@ -297,4 +338,4 @@ def test_a_curve_is_recorded_when_it_goes_to_the_last_step(tmp_path, asked):
     results.write_rows(tmp_path / script.FILE, kept)
     reproduce.main(["curves", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}", "--recorded"])
     assert asked == [second, *others]
-    assert {line["id"] for line in results.read_rows(tmp_path / script.FILE)} == {first.id}
+    assert results.read_rows(tmp_path / script.FILE) == kept  # nothing came that goes further

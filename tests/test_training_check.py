@@ -60,8 +60,15 @@ def test_two_per_cent_from_the_published_number_is_agreement(tmp_path, loss, hol
 def test_nothing_is_claimed_before_the_last_epoch(tmp_path):
     rows = collected(tmp_path, line(1, 0, 737, 800.0, 0.1))
     assert {claim.holds for claim in training_check.check(rows, PAPER)} == {None}
-    assert training_check.check(rows, PAPER)[0].verdict == "not decided: 1 of 50 epochs so far"
-    assert "1 of 50 epochs so far" in training_check.caption(rows) and "1 of 50" in training_check.explain(rows)
+    assert training_check.check(rows, PAPER)[0].verdict == "not decided: 737 of 36,850 steps so far"
+    assert "737 of 36,850 steps so far" in training_check.caption(rows)
+    assert "737 of 36,850 steps so far" in training_check.explain(rows)
+
+
+def test_a_last_epoch_that_was_cut_is_not_the_end(tmp_path):
+    assert {c.holds for c in training_check.check(collected(tmp_path, line(50, 36113, 36800, 710.4, 0.4)), PAPER)} == {
+        None
+    }
 
 
 @pytest.mark.parametrize("measured", [None, 0.3])

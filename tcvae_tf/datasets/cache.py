@@ -110,6 +110,7 @@ def take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
+    rows = rows.astype(np.int64)  # a small type would overflow below
     size, begins = array.nbytes // len(array), np.flatnonzero(np.diff(rows, prepend=rows[0]) != 1)
     runs = zip((array.offset + size * rows[begins]).tolist(), np.diff(begins, append=len(rows)).tolist(), strict=True)
     try:

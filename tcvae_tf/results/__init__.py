@@ -1,7 +1,7 @@
 """Records → rows → medians, intervals and rank tests → CSV and Markdown. Reads what runs wrote; trains and draws
 nothing."""
 
-from tcvae_tf.results.claims import LEVEL, Claim
+from tcvae_tf.results.claims import LEVEL, OWN, Claim
 from tcvae_tf.results.rows import Row, failed, failure, finished, merge, read_rows, row, table, values, write_rows
 from tcvae_tf.results.statistics import (
     Comparison,
@@ -19,6 +19,7 @@ from tcvae_tf.results.statistics import (
 
 __all__ = [
     "LEVEL",
+    "OWN",
     "Claim",
     "Comparison",
     "Correlation",
