@@ -13,20 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from reproduce import learning_curves
+from reproduce import learning_curves, methods
 from tcvae_tf import plan, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import PRESETS, Preset
 
-TITLE = "FactorVAE: its weight, and the rate of its discriminator"
+TITLE = "FactorVAE: its weight, and the learning rate of its discriminator"
 FILE = "factor-vae.csv"
 #: Curves are kept as far as they have come, and compared as far as all have.
 UNFINISHED = True
 
 #: The paper's, which the presets have, and that of the VAE.
 RATES = (1e-4, 1e-3)
-_MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
 
 
 def runs(preset: Preset) -> list[Run]:
@@ -81,7 +80,7 @@ def _so_far(rows: Sequence[Row]) -> str:
 
 def caption(rows: Sequence[Row]) -> str:
     settings = f"FactorVAE, {rows[0]['network']}, batch {rows[0]['batch']}; one seed"
-    told = f"{settings}; * TC by the discriminator, mean over an epoch"
+    told = f"{settings}; rate: the discriminator's learning rate; * TC by the discriminator, mean over an epoch"
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 
@@ -92,7 +91,10 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
         return np.array([int(line["step"]) for line in lines]), np.array([float(line[name]) for line in lines])
 
     found = _by_run(rows)
-    panels = {axis: {label: curve(lines, name) for label, lines in found.items()} for name, axis in _MEASURES.items()}
+    panels = {
+        axis: {label: curve(lines, name) for label, lines in found.items()}
+        for name, axis in learning_curves.MEASURES.items()
+    }
     panels["TC (nats)"] |= {f"{label}*": curve(lines, "discriminator_tc") for label, lines in found.items()}
     return plots.learning_curves({"dSprites": panels}, caption)
 
@@ -118,13 +120,13 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 
 
 def explain(rows: Sequence[Row]) -> str:
-    """What it decides."""
-    told = [
+    """What is compared."""
+    return methods.paragraph(
         "Exact measures of all images beside what the discriminator says of the minibatches of an epoch. Its accuracy "
         "is 0.5 where it tells nothing apart. The VAE moves so as to be told apart less: where the discriminator sees "
         "little, more may be there.",
-    ]
-    return " ".join([*told, *([f"{_so_far(rows)}."] if _so_far(rows) else [])]) + "\n"
+        _so_far(rows),
+    )
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:

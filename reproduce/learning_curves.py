@@ -34,7 +34,8 @@ SHORT = Preset(
     batch_sizes=(),
 )
 
-_MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
+#: Exact measures of a history, and how figures call them.
+MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
 
 
 def runs(preset: Preset) -> list[Run]:
@@ -104,7 +105,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
         known = _known(rows, dataset)
         row = {
             label: {known[method]: _curve(rows, dataset, method, name) for method in known}
-            for name, label in _MEASURES.items()
+            for name, label in MEASURES.items()
         }
         for method in known:
             steps, values = _curve(rows, dataset, method, "discriminator_tc")
@@ -120,7 +121,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     for dataset in dict.fromkeys(line["dataset"] for line in rows):
         for method, label in _known(rows, dataset).items():
             ends: list[object] = []
-            for name in _MEASURES:
+            for name in MEASURES:
                 _, values = _curve(rows, dataset, method, name)
                 ends.append(f"{values[0]:.4g} → {values[-1]:.4g}")
             steps, _ = _curve(rows, dataset, method, "data_mig")
@@ -128,7 +129,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
             _, right = _curve(rows, dataset, method, "discriminator_accuracy")
             last = f"{judged[-1]:.3g} ({right[-1]:.3f})" if len(judged) else ""
             lines.append([_title(rows, dataset), label, f"{steps[0]:,} → {steps[-1]:,}", *ends, last])
-    header = ["data", "method", "steps", *_MEASURES.values(), "TC by the discriminator (its accuracy)"]
+    header = ["data", "method", "steps", *MEASURES.values(), "TC by the discriminator (its accuracy)"]
     return results.table(header, lines)
 
 
@@ -149,7 +150,7 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
             for name in ("data_elbo", "data_mig"):
                 _, values = _curve(rows, dataset, method, name)
                 what = f"{label}, {_title(rows, dataset).split(':')[0]}"
-                text = f"{_MEASURES[name].split()[0]} is higher at the end than after the first epoch: {what}"
+                text = f"{MEASURES[name].split()[0]} is higher at the end than after the first epoch: {what}"
                 holds = bool(values[-1] > values[0]) if len(values) > 1 else None
                 ours, doubt = f"{values[0]:.4g} → {values[-1]:.4g}", "" if holds is None else "one seed"
                 claims.append(Claim(text, results.OWN, ours, holds, doubt=doubt))

@@ -124,6 +124,11 @@ def monotone(text: str, paper: str, found: Correlation, falls: bool = False) -> 
     return Claim(text, paper, f"ρ = {found}", holds, found.p_less if falls == holds else found.p)
 
 
+def paragraph(*sentences: str) -> str:
+    """Sentences as one line; empty ones are left out, and a full stop is added where there is none."""
+    return " ".join(sentence.rstrip(".") + "." for sentence in sentences if sentence) + "\n"
+
+
 def effort(rows: Sequence[Row]) -> str:
     """How far training went, beside the paper's."""
     told = []

@@ -21,7 +21,6 @@ from tcvae_tf.sweep import PRESETS, Preset
 TITLE = "Pilot of the preset cpu"
 FILE = "pilot.csv"
 
-_MEASURES = {"data_elbo": "ELBO (nats)", "data_mig": "MIG", "data_total_correlation": "TC (nats)"}
 _CPU = PRESETS["cpu"]
 _LONG = dataclasses.replace(
     _CPU,
@@ -91,7 +90,7 @@ def caption(rows: Sequence[Row]) -> str:
 def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
     """The figure."""
     panels = {}
-    for name, axis in _MEASURES.items():
+    for name, axis in learning_curves.MEASURES.items():
         curves = _curves(rows, name)
         panels[axis] = {label + ("" if seed == "0" else "*"): curve for (label, seed), curve in curves.items()}
     return plots.learning_curves({"dSprites": panels}, caption)
@@ -108,7 +107,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 def explain(rows: Sequence[Row]) -> str:
     """What it decides."""
     settled = _settled(rows)
-    told = [
+    return methods.paragraph(
         "Exact measures of all images.",
         f"From {settled:.0%} of the training on the means of the seeds have the order that they end with: that is "
         f"epoch {settled * _LONG.dsprites['epochs']:.3g}, for FactorVAE after twice the steps.",
@@ -116,8 +115,8 @@ def explain(rows: Sequence[Row]) -> str:
         "as `--plan` estimates them, and hours go into seeds rather than epochs.",
         f"FactorVAE has the first weight of the preset alone, γ = {_LONG.tc_weights[0]:g}; what another does stands in "
         "the section on its weight.",
-    ]
-    return " ".join([*told, *([f"{_so_far(rows)}."] if _so_far(rows) else [])]) + "\n"
+        _so_far(rows),
+    )
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:

@@ -63,11 +63,10 @@ def collect(made: Sequence[Run], root: Path) -> list[Row]:
 
 def _by_epoch(history: Sequence[Row]) -> dict[str, list[Row]]:
     """The lines of each epoch: one that was cut off and resumed has several."""
-    return {epoch: [line for line in history if line["epoch"] == epoch] for epoch in _once(history, "epoch")}
-
-
-def _once(rows: Sequence[Row], name: str) -> list[str]:
-    return list(dict.fromkeys(row[name] for row in rows))
+    found: dict[str, list[Row]] = {}
+    for line in history:
+        found.setdefault(line["epoch"], []).append(line)
+    return found
 
 
 def _mean(parts: Sequence[Row], name: str) -> float:
@@ -152,15 +151,15 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 
 def explain(rows: Sequence[Row]) -> str:
     """What is compared."""
-    told = [
+    return methods.paragraph(
         "−ELBO is KL(q(z|x) ‖ p(z)) − log p(x|z), the objective −log p(x|z) + I + β TC + Σ KL with the three terms as "
         "MWS estimates them: means over the minibatches of the last epoch.",
         "The objective is as large as it is because of the weights 1/(N·B) of MWS: with D = 10 and β = 6 it holds "
         "45 log N, so a tenth more images would add 4.3 nats to it.",
         "Whether the published numbers are of training or of held-out images, of how many, and how many seeds they are "
         "of, we do not know. The authors' code had settings of its own.",
-    ]
-    return " ".join([*told, *([f"{_so_far(rows)}."] if _so_far(rows) else [])]) + "\n"
+        _so_far(rows),
+    )
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:

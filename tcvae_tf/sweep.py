@@ -32,6 +32,8 @@ PAPER: dict[str, dict[str, Any]] = {
         "steps": 3000,
     },
 }
+#: What of these is our choice, since the paper's is not known.
+OURS = {"pose": ("batch_size", "steps")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +99,8 @@ class Preset:
         usual = dataclasses.asdict(paper)
         if not paper.steps:
             usual["steps"] = f"{paper.epochs} epochs"
-        ours = " of ours, since the paper's is not known" if part == "pose" else ""
-        unknown = {"batch_size", "steps"}
-        listed = [
-            f"{name} {value} instead of {usual[name]}{ours if name in unknown else ''}"
-            for name, value in self.of(part).items()
-        ]
+        usual |= {name: f"{usual[name]} of ours, since the paper's is not known" for name in OURS.get(part, ())}
+        listed = [f"{name} {value} instead of {usual[name]}" for name, value in self.of(part).items()]
         return listed + ([f"{seeds} {'seed' if seeds == 1 else 'seeds'} a method"] if seeds < PAPER_SEEDS else [])
 
 
