@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from reproduce import benchmark_measures, benchmark_profile, benchmark_steps, benchmark_training
-from tcvae_tf import files, plots, provenance, results
+from tcvae_tf import files, plots, provenance, results, settings
 from tcvae_tf.results import Row
 
 TITLE = "Benchmark"
@@ -65,17 +65,21 @@ def run(out: Path, quick: bool = False) -> str:
 def _add(out: Path, found: Sequence[Row]) -> None:
     """Adds what has a target to that of the runs before."""
     commit = (provenance.of(benchmark_steps.loaded())["commit"] or "")[:7]
-    run = {"commit": commit, "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime())}
+    run = {
+        "commit": commit,
+        "recipe": str(settings.LATEST_RECIPE),
+        "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+    }
     columns = ("machine", "part", "what", "unit", "target", "value")
     added = [{**run, **{name: row[name] for name in columns}} for row in found if row["target"]]
     results.write_rows(out / RUNS, [*results.read_rows(out / RUNS), *added])
 
 
 def _targets(rows: Sequence[Row], machine: str) -> str:
-    """Whether each target is met by the median of the last runs on a machine."""
+    """Whether each target is met by the median of the last runs on a machine, by the arithmetic of the very last."""
     alike: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row["machine"] == machine:
+        if (row["machine"], row["recipe"]) == (machine, rows[-1]["recipe"]):
             alike.setdefault((row["part"], row["what"]), []).append(row)
     lines = []
     for (part, _), found in alike.items():
@@ -134,8 +138,8 @@ def write(out: Path) -> str:
 
 _SWINGS = (
     "What a machine does in a second may swing by a third within minutes, most of all on one that is shared. So the "
-    f"median of the last runs on this machine, up to {_RUNS}, says whether a target is met; {RUNS} has them all. The "
-    "tables below are of the last run; of what `--quick` leaves out, of the last whole one.\n"
+    f"median of the last runs on this machine, up to {_RUNS} and all of one recipe, says whether a target is met; "
+    f"{RUNS} has them all. The tables below are of the last run; of what `--quick` leaves out, of the last whole one.\n"
 )
 _TOLD = (
     "Steps are timed in Keras' own loop, everything included: input, unpacking, noise, likelihood, TC, gradients, "
@@ -168,8 +172,7 @@ def _line(row: Row) -> list[str]:
 #: What would be tried next where a target is missed, by the work that the profile is of.
 _NEXT = {
     "step at paper size": "Next: the products of the widest layers by BLAS, which does some of them faster and which "
-    "XLA does not call on a CPU. For the TC term: its gradient by hand, with a sample's own density for the shift: one "
-    "exponential for a pair where there are two, and no pass for the maximum. That changes the last bits of records.",
+    "XLA does not call on a CPU.",
     "step of preset cpu": "An epoch is 1,440 of these steps. Next: products in bfloat16, where a processor has them "
     "(AMX, AVX512-BF16).",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "

@@ -83,8 +83,9 @@ def total_correlation(batch: int, rows: int | None) -> Callable[[], Any]:
 
     from tcvae_tf.minibatch import weighted_log_qz
 
-    z, loc, log_scale = (tf.random.stateless_normal([batch, 10], [0, seed]) for seed in range(3))
-    arrays = (z, loc, tf.exp(log_scale - 2))
+    noise, loc, log_scale = (tf.random.stateless_normal([batch, 10], [0, seed]) for seed in range(3))
+    scale = tf.exp(log_scale - 2)
+    arrays = (loc + scale * noise, loc, scale)
 
     @tf.function(jit_compile=True, autograph=False)
     def act():

@@ -14,7 +14,7 @@ from typing import Any
 
 from tcvae_tf import files
 from tcvae_tf.runs import MEASURES
-from tcvae_tf.settings import RECIPE
+from tcvae_tf.settings import RECIPE, Run
 
 #: Kinds of what can go, and what is lost with each.
 KINDS = {
@@ -71,11 +71,19 @@ def _state(home: Path) -> str:
     record = files.read_fields(home / "record.json")
     if not record:
         return "unfinished"
-    recipe = record.get("recipe")
-    if recipe != RECIPE:  # a later one is for another version to go on with
-        return "outdated" if isinstance(recipe, int) and recipe < RECIPE else "unfinished"
+    recipe, now = record.get("recipe"), _recipe_now(record)
+    if recipe != now:  # a later one is for another version to go on with
+        return "outdated" if isinstance(recipe, int) and recipe < now else "unfinished"
     # A record of older measures is taken again from the codes.
     return "finished" if record.get("measures") == MEASURES else "unfinished"
+
+
+def _recipe_now(record: dict) -> int:
+    """The recipe by which this version would train the run of a record."""
+    try:
+        return Run(**record["run"]).recipe
+    except (KeyError, TypeError, ValueError):  # fields of another version
+        return RECIPE
 
 
 def find(root: str | Path, kinds: Sequence[str] = USUAL) -> list[Item]:

@@ -20,7 +20,7 @@ from tcvae_tf import runs as runs_module
 from tcvae_tf.datasets import faces3d, suggest
 from tcvae_tf.executors import Resources
 from tcvae_tf.results import Row
-from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, RECIPE, Run, in_line, label
+from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, Run, in_line, label
 from tcvae_tf.sweep import Preset
 
 TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
@@ -189,7 +189,7 @@ def recorded(wanted: Sequence[Run], records: str | Path) -> dict[Run, Row]:
     rows = {line["id"]: line for line in results.finished(results.read_rows(records))}
 
     def stands(run: Run) -> bool:
-        now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, "measures": runs_module.MEASURES}
+        now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, "measures": runs_module.MEASURES}
         if origin := datasets.origin(run.dataset):
             now["data"] = {"source": origin}
         return results.row(now).items() <= rows.get(run.id, {}).items()

@@ -22,7 +22,7 @@ from typing import Any
 
 from tcvae_tf import custom, datasets, files, provenance
 from tcvae_tf.factors import joint_weights
-from tcvae_tf.settings import RECIPE, Run
+from tcvae_tf.settings import Run
 from tcvae_tf.version import __version__
 
 log = logging.getLogger("tcvae_tf")
@@ -61,7 +61,7 @@ def _is_of(header: dict, run: Run) -> bool:
     origin = datasets.origin(run.dataset)
     if origin and header.get("data", {}).get("source") != origin:
         return False
-    return (header.get("id"), header.get("run"), header.get("recipe")) == (run.id, fields, RECIPE)
+    return (header.get("id"), header.get("run"), header.get("recipe")) == (run.id, fields, run.recipe)
 
 
 def _source(run: Run) -> dict[str, dict]:
@@ -137,7 +137,7 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: 
 
     data = load(run)
     steps = run.step_count(data.steps_per_epoch(run.images_per_step))  # an error, here, of a batch that does not fit
-    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": RECIPE, **provenance.of(data), **_source(run)}
+    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, **provenance.of(data), **_source(run)}
     header, found = _trained_before(home, run, header)
     if found is None:
         _drop_foreign_work(home, run, header)

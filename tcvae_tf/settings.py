@@ -12,8 +12,10 @@ from typing import Any
 from tcvae_tf.datasets import suggest
 from tcvae_tf.factors import JOINTS
 
-#: Raised by hand when the same fields would give other bits. It is part of every id.
+#: Raised by hand when the same fields would give other bits: of any run, or of those alone that estimate log q(z).
 RECIPE = 3
+RECIPE_OF_LOG_QZ = 4
+LATEST_RECIPE = max(RECIPE, RECIPE_OF_LOG_QZ)
 
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
 #: As the paper calls them, in the order of its figure 3; InfoGAN is not trained here.
@@ -191,9 +193,15 @@ class Run:
         return {name.strip(): int(value) for name, value in pairs}
 
     @property
+    def recipe(self) -> int:
+        """The number of the arithmetic by which the fields give these bits; part of the id."""
+        estimates = self.own or self.method == "beta_tcvae" or self.lambda_annealing
+        return RECIPE_OF_LOG_QZ if estimates else RECIPE
+
+    @property
     def id(self) -> str:
-        """Readable, and unique through a hash over every field and RECIPE."""
-        fields = json.dumps({**dataclasses.asdict(self), "recipe": RECIPE}, sort_keys=True)
+        """Readable, and unique through a hash over every field and the recipe."""
+        fields = json.dumps({**dataclasses.asdict(self), "recipe": self.recipe}, sort_keys=True)
         digest = hashlib.sha256(fields.encode()).hexdigest()[:6]
         parts = [
             self.dataset,

@@ -6,7 +6,6 @@ import numpy as np
 
 from tcvae_tf import results
 from tcvae_tf.runs import MEASURES
-from tcvae_tf.settings import RECIPE
 
 FACTORS = {"dsprites": ("scale", "orientation", "posX", "posY"), "faces3d": ("azimuth", "elevation", "lighting")}
 MIGS = {"vae": 0.1, "beta_vae": 0.05, "beta_tcvae": 0.4, "factor_vae": 0.2}
@@ -18,7 +17,7 @@ def record(run, **measures):
     made = {
         "id": run.id,
         "run": dataclasses.asdict(run),
-        "recipe": RECIPE,
+        "recipe": run.recipe,
         "measures": MEASURES,
         "data": {"source": {"dsprites": "generated", "faces3d": "stand-in"}[run.dataset], "sha256": "0"},
         "versions": {"keras": "3"},

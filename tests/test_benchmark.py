@@ -80,8 +80,8 @@ def test_a_quick_benchmark_keeps_what_it_does_not_measure(tmp_path, monkeypatch)
     assert {row["part"] for row in results.read_rows(tmp_path / benchmark.TRAINING)} == {"Start", "A step"}
 
 
-def test_the_median_of_the_last_runs_on_a_machine_says_whether_a_target_is_met(tmp_path, monkeypatch):
-    """One that misses it by far does not, nor another machine's."""
+def test_the_median_of_the_last_runs_of_a_recipe_on_a_machine_says_whether_a_target_is_met(tmp_path, monkeypatch):
+    """One that misses it by far does not, nor another machine's or recipe's."""
     monkeypatch.setattr(benchmark.provenance, "of", lambda data: {"commit": "0123456789"})
     monkeypatch.setattr(benchmark_steps, "loaded", lambda: None)
     training = [benchmark_training.row("A step: MLP", "bound ÷ step", 0.7, "", "≥ 0.75", "aimed at 0.8")]
@@ -99,6 +99,9 @@ def test_the_median_of_the_last_runs_on_a_machine_says_whether_a_target_is_met(t
     for _ in range(benchmark._RUNS):
         benchmark._add(tmp_path, rows)
     assert "| 0.1 | ≥ 0.75 | **NO: failed** | 0.1 … 0.1 | 9 |" in benchmark.write(tmp_path)
+    monkeypatch.setattr(benchmark.settings, "LATEST_RECIPE", 99)
+    benchmark._add(tmp_path, [{**row, "value": "0.9", "machine": "a"} for row in training])
+    assert "| 0.9 | ≥ 0.75 | yes | 0.9 … 0.9 | 1 |" in benchmark.write(tmp_path)
 
 
 def test_the_measures_targets_are_among_them():

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf import cleaning, files, runs, settings
+from tcvae_tf import cleaning, files, runs
 
 #: What must outlast any cleaning.
 SACRED = ("record.json", "run.json", "history.csv", "log.txt", "error.txt", "lock", "notes.txt")
@@ -18,7 +18,7 @@ def home(root, seed=0, record=True, **changes):
     run = tc.Run(seed=seed)
     path = root / run.id
     (path / "checkpoint").mkdir(parents=True)
-    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": changes.get("recipe", settings.RECIPE)}
+    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": changes.get("recipe", run.recipe)}
     for name in (*SACRED, "progress.json", "pictures.npz", "discriminator.json", PARTIAL):
         (path / name).write_text("x")
     (path / "codes.npz").write_bytes(bytes(300))
@@ -86,13 +86,13 @@ def test_what_is_not_finished_is_touched_only_when_it_is_named(tmp_path, changes
 
 
 def test_the_work_of_another_recipe_is_outdated(tmp_path):
-    path = home(tmp_path, recipe=settings.RECIPE - 1)
+    path = home(tmp_path, recipe=tc.Run().recipe - 1)
     assert cleaning.state(path) == "outdated"
     assert {item.kind for item in cleaning.find(tmp_path)} == {"outdated"}
 
 
 def test_the_work_of_a_later_recipe_is_another_version_s_to_go_on_with(tmp_path):
-    assert cleaning.state(home(tmp_path, recipe=settings.RECIPE + 1)) == "unfinished"
+    assert cleaning.state(home(tmp_path, recipe=tc.Run().recipe + 1)) == "unfinished"
     assert cleaning.find(tmp_path) == []
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf import cli, compare, executors, explore, results, runs, settings, sweep
+from tcvae_tf import cli, compare, executors, explore, results, runs, sweep
 from tcvae_tf.cli import sweeping, tables
 from tcvae_tf.datasets import dsprites
 
@@ -42,7 +42,7 @@ def root(tmp_path):
     for place, record in enumerate(made_up.records(chosen)):
         home = tmp_path / "runs" / record["id"]
         home.mkdir(parents=True)
-        record |= {"mig": place / 10, "recipe": settings.RECIPE, "measures": runs.MEASURES}
+        record |= {"mig": place / 10, "measures": runs.MEASURES}
         (home / "run.json").write_text(json.dumps(record))
         (home / "record.json").write_text(json.dumps(record))
         (home / "codes.npz").write_bytes(bytes(1000))

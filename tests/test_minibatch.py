@@ -73,6 +73,27 @@ def test_the_gradient_in_float32_is_as_good_as_in_float64(rng, sigma, jit_compil
     assert np.linalg.norm(gradient - gradient64) <= 1e-5 * np.linalg.norm(gradient64)
 
 
+def test_a_gpu_sums_without_a_product_and_finds_the_same(rng, monkeypatch):
+    arrays = drawn(rng, 24, latents=3)
+    on_a_cpu = value_and_gradient(arrays, np.float64, in_blocks("mss", 4))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(tf.linalg, "matvec", None)
+    value, gradient = value_and_gradient(arrays, np.float64, in_blocks("mss", None))
+    assert value == pytest.approx(on_a_cpu[0], rel=1e-12)
+    assert gradient == pytest.approx(on_a_cpu[1], rel=1e-9, abs=1e-12)
+
+
+def test_widths_far_apart_lose_nothing(rng):
+    """Of a latent with σ = 10⁻⁴ in one image and 10² in the next, where one density is e¹⁴ times the other."""
+    loc, noise = rng.normal(size=(2, 64, 3)).astype(np.float32)
+    scale = np.where(np.arange(64) % 2, 1e-4, 1e2).astype(np.float32)[:, None].repeat(3, axis=1)
+    arrays = (loc + scale * noise, loc, scale)
+    value, gradient = value_and_gradient(arrays, np.float32, tf.function(in_blocks("mss", 8), jit_compile=True))
+    value64, gradient64 = value_and_gradient(arrays, np.float64, whole("mss"))
+    assert value == pytest.approx(value64, rel=1e-5)
+    assert np.linalg.norm(gradient - gradient64) <= 1e-5 * np.linalg.norm(gradient64)
+
+
 def test_the_estimates_of_blocks_are_those_of_the_whole(rng):
     arrays = [tf.constant(array, tf.float64) for array in drawn(rng, 24)]
     _, *found = minibatch.weighted_log_qz(*arrays, N, "mss", (1.0, 1.0), rows=6)

@@ -14,7 +14,7 @@ import tcvae_tf as tc
 from reproduce import __main__ as reproduce
 from reproduce import circumstances, keep, report
 from reproduce import fig3_mig_distribution as fig3
-from tcvae_tf import plan, results, settings
+from tcvae_tf import plan, results
 from tcvae_tf.sweep import PRESETS
 
 PAPER = results.read_rows(report.PAPER)
@@ -263,7 +263,7 @@ def asked(monkeypatch):
 def test_what_results_hold_is_not_trained_again_where_the_runs_are_lost(tmp_path, asked):
     made = fig3.runs(PRESETS["quick"])
     results.merge(tmp_path / "records.csv", made_up.records(made[2:]))
-    results.merge(tmp_path / "records.csv", made_up.records(made[1:2], recipe=settings.RECIPE - 1))
+    results.merge(tmp_path / "records.csv", made_up.records(made[1:2], recipe=made[1].recipe - 1))
     given = ["fig3", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}"]
     assert reproduce.main([*given, "--recorded"]) == 0
     assert asked == made[:2]

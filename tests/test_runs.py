@@ -49,10 +49,23 @@ def test_an_id_is_readable_and_its_hash_covers_every_field():
     assert len(ids) == len(dataclasses.fields(tc.Run)) + 2
 
 
-def test_the_hash_covers_the_recipe(monkeypatch):
-    before = tc.Run().id
-    monkeypatch.setattr(settings, "RECIPE", settings.RECIPE + 1)
-    assert tc.Run().id != before
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({}, "RECIPE_OF_LOG_QZ"),
+        ({"method": "mine:build"}, "RECIPE_OF_LOG_QZ"),
+        ({"method": "vae", "lambda_annealing": 9}, "RECIPE_OF_LOG_QZ"),
+        ({"method": "vae"}, "RECIPE"),
+        ({"method": "beta_vae", "beta": 4.0}, "RECIPE"),
+        ({"method": "factor_vae"}, "RECIPE"),
+    ],
+)
+def test_the_hash_covers_the_recipe_of_what_the_run_computes(monkeypatch, fields, name):
+    before = tc.Run(**fields).id
+    for recipe in ("RECIPE", "RECIPE_OF_LOG_QZ"):
+        with monkeypatch.context() as patch:
+            patch.setattr(settings, recipe, 99)
+            assert (tc.Run(**fields).id != before) == (recipe == name)
 
 
 def test_fields_that_a_method_fixes_do_not_make_two_runs_of_one():
@@ -185,7 +198,7 @@ def test_a_record_of_other_images_under_the_same_name_is_not_taken(tmp_path, mon
 
     monkeypatch.setenv("TCVAE_CACHE", str(tmp_path / "cache"))
     run = tc.Run(dataset="faces3d", network="conv")
-    record = {"id": run.id, "run": dataclasses.asdict(run), "recipe": settings.RECIPE, "measures": runs.MEASURES}
+    record = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, "measures": runs.MEASURES}
     home = tmp_path / run.id
     home.mkdir()
     (home / "record.json").write_text(json.dumps({**record, "data": {"source": "stand-in"}}))
