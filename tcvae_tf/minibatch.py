@@ -214,8 +214,8 @@ def weighted_log_qz(
         of_joint, of_product = joint_weight / joint_sum, product_weight / product_sum
         w = joint_terms * of_joint[:, None] + product_terms * of_product[:, :, None]
         dz = _sum_over_images(w * score * inverse[:, None, :])
-        dloc = -tf.reduce_sum(w * score, axis=1) * inverse
-        dscale = -tf.reduce_sum(w * score * u + w, axis=1) * inverse
+        dloc = -_sum_over_samples(w * score) * inverse
+        dscale = -_sum_over_samples(w * score * u + w) * inverse
         return share, (joint, product), (dz, dloc, dscale)
 
     @tf.custom_gradient
@@ -247,23 +247,37 @@ def weighted_log_qz(
     return total, tf.stop_gradient(joint), tf.stop_gradient(product)
 
 
+def _on_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def _sum_over_images(terms: tf.Tensor) -> tf.Tensor:
     """Along the last axis. On a CPU by a product with ones: XLA adds one number after the other there, and takes five
     times as long. On a GPU a product may be in TF32."""
-    if tf.config.list_logical_devices("GPU"):
+    if _on_gpu():
         return tf.reduce_sum(terms, axis=-1)
     rows = tf.reshape(terms, [-1, terms.shape[-1]])
     return tf.reshape(tf.linalg.matvec(rows, tf.ones(rows.shape[1:], terms.dtype)), terms.shape[:-1])
 
 
+def _sum_over_samples(terms: tf.Tensor) -> tf.Tensor:
+    """[D, rows, B] → [D, B]. On a CPU eight at a time: XLA unrolls a sum over eight, and over more takes several times
+    as long."""
+    latents, rows, images = terms.shape
+    if _on_gpu() or rows % 8:
+        return tf.reduce_sum(terms, axis=1)
+    eights = tf.reduce_sum(tf.reshape(terms, [latents, rows // 8, 8, images]), axis=2)
+    return tf.add_n(tf.unstack(eights, axis=1))
+
+
 def rows_of_a_block(batch_size: int, latents: int, samples: int | None = None) -> int:
     """The number of samples in a block: a divisor of S, the samples there are, by default of B.
 
-    On a CPU eight, measured at B = 256 … 8192 and D = 10 … 64: XLA unrolls a sum over eight, is several times slower
-    over 16 or 32, and more rows leave the cache. On a GPU as many as fill 256 MB. A small batch is one block.
+    On a CPU sixteen where they divide S, else at most eight, measured at B = 512 … 2048: more rows leave the cache, and
+    with fewer two threads wait for each other more often. On a GPU as many as fill 256 MB. A small batch is one block.
     """
     samples = samples or batch_size
     if samples * batch_size * latents <= 2**16:
         return samples
-    most = max(8, 2**26 // (batch_size * latents)) if tf.config.list_logical_devices("GPU") else 8
-    return max(rows for rows in range(1, min(most, samples) + 1) if samples % rows == 0)
+    choices = range(1, max(8, 2**26 // (batch_size * latents)) + 1) if _on_gpu() else (*range(1, 9), 16)
+    return max(rows for rows in choices if rows <= samples and samples % rows == 0)
