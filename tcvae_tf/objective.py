@@ -193,7 +193,7 @@ class Objective:
         pass through the penalty, and of the terms through `kl` alone.
 
         Args:
-          z, loc, scale: [B, D]; `scale` is σ.
+          z, loc, scale: [B, D]; `scale` is σ. Each z is a draw from its own q(z|x), see `weighted_log_qz`.
           dataset_size: N; not needed when `pairwise` is False.
           beta, step: see `weights`.
           posterior, prior: see `kl_terms`.
