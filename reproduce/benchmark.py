@@ -67,7 +67,7 @@ def _add(out: Path, found: Sequence[Row]) -> None:
     commit = (provenance.of(benchmark_steps.loaded())["commit"] or "")[:7]
     run = {
         "commit": commit,
-        "recipe": str(settings.LATEST_RECIPE),
+        "recipe": str(settings.RECIPE + settings.RECIPE_OF_LOG_QZ),
         "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
     }
     columns = ("machine", "part", "what", "unit", "target", "value")
@@ -76,17 +76,18 @@ def _add(out: Path, found: Sequence[Row]) -> None:
 
 
 def _targets(rows: Sequence[Row], machine: str) -> str:
-    """Whether each target is met by the median of the last runs on a machine, by the arithmetic of the very last."""
+    """Whether each target is met by the median of the last runs on a machine, of the recipe of the very last."""
     alike: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if (row["machine"], row["recipe"]) == (machine, rows[-1]["recipe"]):
+        if row["machine"] == machine:
             alike.setdefault((row["part"], row["what"]), []).append(row)
     lines = []
-    for (part, _), found in alike.items():
+    for (part, _), all_found in alike.items():
+        found = [row for row in all_found if row["recipe"] == all_found[-1]["recipe"]]
         values = [float(row["value"]) for row in found[-_RUNS:]]
         told = {"value": f"{statistics.median(values):.4g}", "detail": f"{min(values):.3g} … {max(values):.3g}"}
-        lines.append([part.split(":")[0], *_line({**found[-1], **told}), len(values)])
-    return results.table(["part", "what", "median", "target", "met?", "from … to", "runs"], lines)
+        lines.append([part.split(":")[0], *_line({**found[-1], **told}), len(values), found[-1]["recipe"]])
+    return results.table(["part", "what", "median", "target", "met?", "from … to", "runs", "recipe"], lines)
 
 
 def _with_the_rest(found: Sequence[Row], before: Sequence[Row]) -> list[Row]:
@@ -138,7 +139,7 @@ def write(out: Path) -> str:
 
 _SWINGS = (
     "What a machine does in a second may swing by a third within minutes, most of all on one that is shared. So the "
-    f"median of the last runs on this machine, up to {_RUNS} and all of one recipe, says whether a target is met; "
+    f"median of the last runs on this machine, up to {_RUNS} of the last recipe, says whether a target is met; "
     f"{RUNS} has them all. The tables below are of the last run; of what `--quick` leaves out, of the last whole one.\n"
 )
 _TOLD = (

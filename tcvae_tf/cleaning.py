@@ -79,10 +79,11 @@ def _state(home: Path) -> str:
 
 
 def _recipe_now(record: dict) -> int:
-    """The recipe by which this version would train the run of a record."""
+    """The recipe by which this version would train the run of a record, as far as it knows its fields."""
+    names = {field.name for field in dataclasses.fields(Run)}
     try:
-        return Run(**record["run"]).recipe
-    except (KeyError, TypeError, ValueError):  # fields of another version
+        return Run(**{name: value for name, value in record["run"].items() if name in names}).recipe
+    except (AttributeError, KeyError, TypeError, ValueError):
         return RECIPE
 
 

@@ -165,8 +165,8 @@ def weighted_log_qz(
     its gradient by the tape. Gradients pass through the sum alone, not through the estimates.
 
     Args:
-      z: [S, D], each drawn from the q(z|x) of its own image: where a latent of another image is e⁸⁰ times as dense,
-        the sum overflows float32.
+      z: [S, D], float32 or float64, each drawn from the q(z|x) of its own image. Where one latent of another image is
+        e⁸⁰ times as dense there, float32 loses first the gradient and then the sum.
       loc, scale: of the whole batch, [B, D]; `scale` is σ.
       dataset_size: N.
       estimator: a key of ESTIMATORS.
@@ -185,8 +185,9 @@ def weighted_log_qz(
     def block(index: tf.Tensor, z_block: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor):
         """The share of a block, its estimates, and the gradients of the share, with few passes over [D, rows, B].
 
-        With u = (z − μ)/σ and f the density at loc 0 and scale 1, log q(z_ik|x_jk) = log f(u_ijk) − log σ_jk; a pair's
-        weight w_ijk is its part of the two sums over j, and its share of the gradients is w (log f)'(u) ∂u − w ∂log σ.
+        With u = (z − μ)/σ and f the density at loc 0 and scale 1, log q(z_ik|x_jk) = log f(u_ijk) − log σ_jk. The share
+        has by it the derivative w_ijk = a·(its part of the sum in q̂(z_i)) + b·(its part of that in q̂(z_ik)), and so the
+        gradient w (log f)'(u) ∂u − w ∂log σ.
         """
         start = first + index * rows
         log_weights = log_weight_rows(estimator, start + tf.range(rows), batch_size, dataset_size, z.dtype)
@@ -204,7 +205,8 @@ def weighted_log_qz(
         largest = tf.reduce_max(log_joint, axis=1)
         joint_terms = tf.exp(log_joint - largest[:, None])
         joint_sum = _sum_over_images(joint_terms)
-        # Of one latent the sample's own density, one of those summed, is near the largest: it spares a search for that.
+        # Of a single latent the sample's own density stands in for the largest: it is one of the terms, so the sum
+        # cannot vanish, and z is drawn from it, so no other is e⁸⁰ times as large.
         product_terms = tf.exp(pairwise + (log_weights - log_own[:, :, None]))
         product_sum = _sum_over_images(product_terms)
         joint = largest + tf.math.log(joint_sum)
@@ -252,8 +254,11 @@ def _on_gpu() -> bool:
 
 
 def _sum_over_images(terms: tf.Tensor) -> tf.Tensor:
-    """Along the last axis. On a CPU by a product with ones: XLA adds one number after the other there, and takes five
-    times as long. On a GPU a product may be in TF32."""
+    """The sum along the last axis.
+
+    On a CPU as a product with ones: XLA's own sum adds one number after the other there and takes five times as long.
+    Not on a GPU, where a product may be in TF32.
+    """
     if _on_gpu():
         return tf.reduce_sum(terms, axis=-1)
     rows = tf.reshape(terms, [-1, terms.shape[-1]])
@@ -261,8 +266,8 @@ def _sum_over_images(terms: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_over_samples(terms: tf.Tensor) -> tf.Tensor:
-    """[D, rows, B] → [D, B]. On a CPU eight at a time: XLA unrolls a sum over eight, and over more takes several times
-    as long."""
+    """The sum [D, rows, B] → [D, B]. On a CPU eight at a time, which XLA unrolls; over more it takes several times as
+    long."""
     latents, rows, images = terms.shape
     if _on_gpu() or rows % 8:
         return tf.reduce_sum(terms, axis=1)
@@ -279,5 +284,5 @@ def rows_of_a_block(batch_size: int, latents: int, samples: int | None = None) -
     samples = samples or batch_size
     if samples * batch_size * latents <= 2**16:
         return samples
-    choices = range(1, max(8, 2**26 // (batch_size * latents)) + 1) if _on_gpu() else (*range(1, 9), 16)
-    return max(rows for rows in choices if rows <= samples and samples % rows == 0)
+    most = min(samples, max(8, 2**26 // (batch_size * latents)) if _on_gpu() else 8)
+    return max(rows for rows in (*range(1, most + 1), *([] if _on_gpu() else [16])) if samples % rows == 0)

@@ -160,7 +160,7 @@ class VAE(keras.Model):
         return distributions.unsigned(seed) if self.xla else seed
 
     def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE) -> tuple[tf.Tensor, dict]:
-        """The objective's penalty in the present step, and its terms, each a batch mean in nats."""
+        """The objective's penalty in the present step, and its terms, each a batch mean in nats; of z ~ q(z|x)."""
         families = (self.posterior_family, self.prior)
         return self.objective.penalty(
             z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value, place=place

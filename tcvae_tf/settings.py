@@ -12,10 +12,10 @@ from typing import Any
 from tcvae_tf.datasets import suggest
 from tcvae_tf.factors import JOINTS
 
-#: Raised by hand when the same fields would give other bits: of any run, or of those alone that estimate log q(z).
+#: Raised by hand when the same fields would give other bits: the first when any run would, the second when those alone
+#: would that estimate log q(z). The recipe of these is the sum, of others the first.
 RECIPE = 3
-RECIPE_OF_LOG_QZ = 4
-LATEST_RECIPE = max(RECIPE, RECIPE_OF_LOG_QZ)
+RECIPE_OF_LOG_QZ = 1
 
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
 #: As the paper calls them, in the order of its figure 3; InfoGAN is not trained here.
@@ -194,9 +194,11 @@ class Run:
 
     @property
     def recipe(self) -> int:
-        """The number of the arithmetic by which the fields give these bits; part of the id."""
-        estimates = self.own or self.method == "beta_tcvae" or self.lambda_annealing
-        return RECIPE_OF_LOG_QZ if estimates else RECIPE
+        """The number of the arithmetic by which the fields give these bits; part of the id. Any method of one's own is
+        taken to estimate log q(z)."""
+        tied = self.alpha == self.beta == self.gamma
+        estimates = self.own or self.lambda_annealing or (self.method == "beta_tcvae" and not tied)
+        return RECIPE + (RECIPE_OF_LOG_QZ if estimates else 0)
 
     @property
     def id(self) -> str:

@@ -96,6 +96,13 @@ def test_the_work_of_a_later_recipe_is_another_version_s_to_go_on_with(tmp_path)
     assert cleaning.find(tmp_path) == []
 
 
+@pytest.mark.parametrize("method", ["vae", "beta_tcvae"])
+def test_fields_that_only_another_version_knows_do_not_matter(tmp_path, method):
+    fields = {**dataclasses.asdict(tc.Run(method=method)), "of_another_version": 1}
+    path = home(tmp_path, run=fields, recipe=tc.Run(method=method).recipe)
+    assert cleaning.state(path) == "finished"
+
+
 def test_a_run_at_work_is_neither_listed_nor_touched(tmp_path):
     path = home(tmp_path)
     found = cleaning.find(tmp_path)

@@ -389,6 +389,15 @@ def test_no_runs_that_differ_in_more_than_their_seed_share_a_line():
     assert tables.markdown(groups).count("\n") == 7
 
 
+def test_the_recipe_has_a_column_where_runs_differ_in_it_alone():
+    run = tc.Run(width=16)
+    rows = made_up.rows([run, tc.Run(method="vae", width=16)])
+    assert "recipe" not in tables.columns(rows)  # the method says as much
+    rows += made_up.rows([run], recipe=run.recipe - 1)
+    assert "recipe" in tables.columns(rows)
+    assert sorted(group.n for group in tables.summarise(rows, tables.columns(rows), ["mig"])) == [1, 1, 1]
+
+
 def test_what_differs_within_a_data_set_has_a_column_though_the_method_alone_would_tell_runs_apart():
     few = {"width": 16, "batch_size": 128}
     rows = made_up.rows(

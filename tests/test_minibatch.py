@@ -25,6 +25,13 @@ def drawn(rng, batch_size, sigma=None, latents=10):
     return loc + scale * noise, loc, scale
 
 
+def far_apart(rng, batch_size, latents=3):
+    """The same of images in turn with σ = 10² and 10⁻⁴."""
+    loc, noise = rng.normal(size=(2, batch_size, latents)).astype(np.float32)
+    scale = np.where(np.arange(batch_size) % 2, 1e-4, 1e2).astype(np.float32)[:, None].repeat(latents, axis=1)
+    return loc + scale * noise, loc, scale
+
+
 def value_and_gradient(arrays, dtype, function):
     arrays = [tf.constant(array.astype(dtype)) for array in arrays]
     with tf.GradientTape() as tape:
@@ -73,8 +80,18 @@ def test_the_gradient_in_float32_is_as_good_as_in_float64(rng, sigma, jit_compil
     assert np.linalg.norm(gradient - gradient64) <= 1e-5 * np.linalg.norm(gradient64)
 
 
+@pytest.mark.parametrize(("batch_size", "latents", "rows"), [(48, 3, 16), (48, 3, 24), (32, 3, 32), (96, 10, None)])
+def test_sums_by_eights_give_the_value_and_the_gradient_of_the_whole(rng, batch_size, latents, rows):
+    arrays = drawn(rng, batch_size, latents=latents)
+    assert rows or minibatch.rows_of_a_block(batch_size, latents) == 16
+    value, gradient = value_and_gradient(arrays, np.float64, in_blocks("mss", rows))
+    expected, expected_gradient = value_and_gradient(arrays, np.float64, whole("mss"))
+    assert value == pytest.approx(expected, rel=1e-12)
+    assert gradient == pytest.approx(expected_gradient, rel=1e-9, abs=1e-12)
+
+
 def test_a_gpu_sums_without_a_product_and_finds_the_same(rng, monkeypatch):
-    arrays = drawn(rng, 24, latents=3)
+    arrays = drawn(rng, 96)
     on_a_cpu = value_and_gradient(arrays, np.float64, in_blocks("mss", 4))
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["a GPU"])
     monkeypatch.setattr(tf.linalg, "matvec", None)
@@ -84,10 +101,8 @@ def test_a_gpu_sums_without_a_product_and_finds_the_same(rng, monkeypatch):
 
 
 def test_widths_far_apart_lose_nothing(rng):
-    """Of a latent with σ = 10⁻⁴ in one image and 10² in the next, where one density is e¹⁴ times the other."""
-    loc, noise = rng.normal(size=(2, 64, 3)).astype(np.float32)
-    scale = np.where(np.arange(64) % 2, 1e-4, 1e2).astype(np.float32)[:, None].repeat(3, axis=1)
-    arrays = (loc + scale * noise, loc, scale)
+    """Where one density is e¹⁴ times the other."""
+    arrays = far_apart(rng, 64)
     value, gradient = value_and_gradient(arrays, np.float32, tf.function(in_blocks("mss", 8), jit_compile=True))
     value64, gradient64 = value_and_gradient(arrays, np.float64, whole("mss"))
     assert value == pytest.approx(value64, rel=1e-5)
@@ -103,9 +118,10 @@ def test_the_estimates_of_blocks_are_those_of_the_whole(rng):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_parts_of_the_samples_against_the_whole_batch_sum_to_the_whole(rng, estimator):
-    """As replicas share a batch: rows 0…7 and 8…11, each with its own rows of the weights."""
-    arrays = drawn(rng, 12, latents=3)
+@pytest.mark.parametrize("widths", ["alike", "far apart"])
+def test_parts_of_the_samples_against_the_whole_batch_sum_to_the_whole(rng, estimator, widths):
+    """As replicas share a batch: rows 0…7 and 8…11, each with its own rows of the weights and its own densities."""
+    arrays = drawn(rng, 12, latents=3) if widths == "alike" else far_apart(rng, 12)
 
     def in_parts(z, loc, scale):
         parts = [(slice(0, 8), 4), (slice(8, 12), None)]

@@ -50,22 +50,23 @@ def test_an_id_is_readable_and_its_hash_covers_every_field():
 
 
 @pytest.mark.parametrize(
-    ("fields", "name"),
+    ("fields", "estimates_log_qz"),
     [
-        ({}, "RECIPE_OF_LOG_QZ"),
-        ({"method": "mine:build"}, "RECIPE_OF_LOG_QZ"),
-        ({"method": "vae", "lambda_annealing": 9}, "RECIPE_OF_LOG_QZ"),
-        ({"method": "vae"}, "RECIPE"),
-        ({"method": "beta_vae", "beta": 4.0}, "RECIPE"),
-        ({"method": "factor_vae"}, "RECIPE"),
+        ({}, True),
+        ({"method": "mine:build"}, True),
+        ({"method": "vae", "lambda_annealing": 9}, True),
+        ({"beta": 1.0}, False),
+        ({"method": "vae"}, False),
+        ({"method": "beta_vae", "beta": 4.0}, False),
+        ({"method": "factor_vae"}, False),
     ],
 )
-def test_the_hash_covers_the_recipe_of_what_the_run_computes(monkeypatch, fields, name):
+def test_the_hash_covers_the_recipe_of_what_the_run_computes(monkeypatch, fields, estimates_log_qz):
     before = tc.Run(**fields).id
-    for recipe in ("RECIPE", "RECIPE_OF_LOG_QZ"):
+    for name, concerned in (("RECIPE", True), ("RECIPE_OF_LOG_QZ", estimates_log_qz)):
         with monkeypatch.context() as patch:
-            patch.setattr(settings, recipe, 99)
-            assert (tc.Run(**fields).id != before) == (recipe == name)
+            patch.setattr(settings, name, getattr(settings, name) + 1)
+            assert (tc.Run(**fields).id != before) == concerned
 
 
 def test_fields_that_a_method_fixes_do_not_make_two_runs_of_one():

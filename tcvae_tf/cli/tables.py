@@ -68,15 +68,16 @@ def read(roots: Sequence[str]) -> list[Row]:
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """Every column in which runs on one data set differ, but for the seed, and of those that methods fix as few as tell
-    runs apart; `_FIRST` in any case, and the source of the images where some stand for others."""
+    """Every column in which runs on one data set differ, but for the seed, and of those that follow the method (what it
+    fixes, and the recipe) as few as tell runs apart; `_FIRST` in any case, and the source of the images where some are
+    stand-ins."""
     fields = [field.name for field in dataclasses.fields(Run) if field.name != "seed"]
-    common = [f"run.{name}" for name in fields if not name.startswith(_OF_METHODS)] + ["recipe", "data.source"]
+    common = [f"run.{name}" for name in fields if not name.startswith(_OF_METHODS)] + ["data.source"]
     by_dataset = _groups(rows, ["run.dataset"]).values()
     chosen = [f"run.{name}" for name in _FIRST]
     chosen += [name for name in common if any(len(_groups(lines, [name])) > 1 for lines in by_dataset)]
     chosen = list(dict.fromkeys(chosen))
-    for name in (f"run.{name}" for name in fields):
+    for name in (*(f"run.{name}" for name in fields), "recipe"):
         if len(_groups(rows, [*chosen, name])) > len(_groups(rows, chosen)):
             chosen.append(name)
     return _with_source(rows, chosen)
