@@ -65,14 +65,19 @@ def run(out: Path, quick: bool = False) -> str:
 def _add(out: Path, found: Sequence[Row]) -> None:
     """Adds what has a target to that of the runs before."""
     commit = (provenance.of(benchmark_steps.loaded())["commit"] or "")[:7]
-    run = {
-        "commit": commit,
-        "recipe": str(settings.RECIPE + settings.RECIPE_OF_LOG_QZ),
-        "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-    }
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     columns = ("machine", "part", "what", "unit", "target", "value")
-    added = [{**run, **{name: row[name] for name in columns}} for row in found if row["target"]]
+    added = [
+        {"commit": commit, "recipe": _recipe(row["part"]), "when": when, **{name: row[name] for name in columns}}
+        for row in found
+        if row["target"]
+    ]
     results.write_rows(out / RUNS, [*results.read_rows(out / RUNS), *added])
+
+
+def _recipe(part: str) -> str:
+    """The recipe of what a part measures, a step and its TC term or something that estimates no log q(z)."""
+    return str(settings.RECIPE + settings.RECIPE_OF_LOG_QZ * part.startswith(("A step", "The TC term")))
 
 
 def _targets(rows: Sequence[Row], machine: str) -> str:
