@@ -117,7 +117,7 @@ def test_a_function_that_returns_what_a_method_makes_has_its_result(home):
     own, ours = (dataclasses.replace(BASE, method=method, epochs=1) for method in ("own_models:ours", "vae"))
     found, expected = (tc.execute(run, home / "runs", verbose=0) for run in (own, ours))
     differ = {name for name in found if found[name] != expected.get(name)}
-    assert differ <= {"id", "run", "seconds", "source"}
+    assert differ <= {"id", "run", "recipe", "seconds", "source"}
     assert found["elbo"] is not None
     assert (home / "runs" / own.id / "pictures.npz").exists()
 
