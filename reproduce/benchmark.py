@@ -77,7 +77,7 @@ def _add(out: Path, found: Sequence[Row]) -> None:
 
 def _recipe(part: str) -> str:
     """The recipe of what a part measures, a step and its TC term or something that estimates no log q(z)."""
-    return str(settings.RECIPE + settings.RECIPE_OF_LOG_QZ * part.startswith(("A step", "The TC term")))
+    return str(settings.recipe_of(part.startswith(("A step", "The TC term"))))
 
 
 def _targets(rows: Sequence[Row], machine: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tcvae_tf import files
 from tcvae_tf.runs import MEASURES
-from tcvae_tf.settings import RECIPE, Run
+from tcvae_tf.settings import Run, recipe_of
 
 #: Kinds of what can go, and what is lost with each.
 KINDS = {
@@ -84,7 +84,7 @@ def _recipe_now(record: dict) -> int:
     try:
         return Run(**{name: value for name, value in record["run"].items() if name in names}).recipe
     except (AttributeError, KeyError, TypeError, ValueError):
-        return RECIPE
+        return recipe_of(False)
 
 
 def find(root: str | Path, kinds: Sequence[str] = USUAL) -> list[Item]:

@@ -284,5 +284,6 @@ def rows_of_a_block(batch_size: int, latents: int, samples: int | None = None) -
     samples = samples or batch_size
     if samples * batch_size * latents <= 2**16:
         return samples
-    most = min(samples, max(8, 2**26 // (batch_size * latents)) if _on_gpu() else 8)
-    return max(rows for rows in (*range(1, most + 1), *([] if _on_gpu() else [16])) if samples % rows == 0)
+    most = min(samples, max(8, 2**26 // (batch_size * latents)))
+    choices = range(1, most + 1) if _on_gpu() else (*range(1, 9), 16)
+    return max(rows for rows in choices if samples % rows == 0)

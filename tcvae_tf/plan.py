@@ -20,7 +20,7 @@ from typing import Any
 
 from tcvae_tf import datasets, executors, files, provenance, runs
 from tcvae_tf.factors import FactorGrid
-from tcvae_tf.settings import RECIPE, RECIPE_OF_LOG_QZ, Run
+from tcvae_tf.settings import Run, recipe_of
 
 #: Images of both data sets, which trials stand in for.
 _SHAPE = (64, 64, 1)
@@ -164,7 +164,7 @@ def _key(run: Run) -> str:
 def _measured(todo: Sequence[Run], root: Path, places: int, threads: int) -> dict[str, dict]:
     """Times by setting, from the last plan made here where it has them."""
     path = root / "plan.json"
-    machine = f"{provenance.processor()}, {places} processes of {threads} threads, recipe {RECIPE + RECIPE_OF_LOG_QZ}"
+    machine = f"{provenance.processor()}, {places} processes of {threads} threads, recipe {recipe_of(True)}"
     try:
         kept = files.read_json(path)
     except (OSError, ValueError):

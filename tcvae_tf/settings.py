@@ -17,6 +17,12 @@ from tcvae_tf.factors import JOINTS
 RECIPE = 3
 RECIPE_OF_LOG_QZ = 1
 
+
+def recipe_of(log_qz: bool) -> int:
+    """The recipe of what estimates log q(z) from a minibatch, or does not."""
+    return RECIPE + (RECIPE_OF_LOG_QZ if log_qz else 0)
+
+
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
 #: As the paper calls them, in the order of its figure 3; InfoGAN is not trained here.
 NAMES = {"vae": "VAE", "beta_vae": "β-VAE", "infogan": "InfoGAN", "factor_vae": "FactorVAE", "beta_tcvae": "β-TCVAE"}
@@ -197,8 +203,7 @@ class Run:
         """The number of the arithmetic by which the fields give these bits; part of the id. Any method of one's own is
         taken to estimate log q(z)."""
         tied = self.alpha == self.beta == self.gamma
-        estimates = self.own or self.lambda_annealing or (self.method == "beta_tcvae" and not tied)
-        return RECIPE + (RECIPE_OF_LOG_QZ if estimates else 0)
+        return recipe_of(self.own or self.lambda_annealing > 0 or (self.method == "beta_tcvae" and not tied))
 
     @property
     def id(self) -> str:
