@@ -30,7 +30,7 @@ GRID = FactorGrid(("a", "b", "c", "d"), (4, 6, 8, 10))
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (0, 1, 2)
 #: Arguments of `compute` for the preset smoke.
-SMOKE = ((0.0, 0.5, 1.0), (0,))
+SMOKE = ((0.5, 1.0), (0,), 5)
 CHANGES = {
     "rotation": "rotation (1 = 45°)",
     "duplication": "correlation of the copies",
@@ -124,18 +124,26 @@ def _cases(levels: Sequence[float], seeds: Sequence[int]) -> Iterator[tuple[str,
         yield "settings", 0.5, seed, codes(seed, rotation=0.4, noise=0.3), True
 
 
-def compute(levels: Sequence[float] = LEVELS, seeds: Sequence[int] = SEEDS) -> list[Row]:
-    """Every measure of every code: a line each, with `setting` empty for the usual one."""
+def compute(levels: Sequence[float] = LEVELS, seeds: Sequence[int] = SEEDS, stages: int | None = None) -> list[Row]:
+    """Every measure of every code: a line each, with `setting` empty for the usual one.
+
+    `stages` are those of DCI's boosted trees where they are to be fewer than usual: they are most of the work.
+    """
     from joblib import Parallel, delayed
     from rich.progress import track
 
+    few: dict[str, dict[str, Any]] = {}
+    if stages is not None:
+        from sklearn.ensemble import GradientBoostingClassifier
+
+        few["dci"] = {"classifier": GradientBoostingClassifier(n_estimators=stages, random_state=0)}
     rows, tasks = [], []
     for change, level, seed, made, settings in _cases(levels, seeds):
         for name, (_, measure, usual, others) in MEASURES.items():
             for setting in [{}, *(others if settings else [])]:
                 line = {"change": change, "level": f"{level:g}", "seed": str(seed), "measure": name}
                 rows.append({**line, "setting": _words(setting)})
-                tasks.append(delayed(_score)(measure, made, {"seed": seed, **usual, **setting}))
+                tasks.append(delayed(_score)(measure, made, {"seed": seed, **usual, **setting, **few.get(name, {})}))
     # Processes: what the measures do in Python would make threads wait for each other.
     scores = Parallel(n_jobs=-1, return_as="generator")(tasks)
     bar = track(scores, "measuring", total=len(tasks), disable=not sys.stdout.isatty())

@@ -170,10 +170,10 @@ class VAE(keras.Model):
     def encode_batch(self) -> Any:
         """Of a stored batch, loc, scale and −E_q(z_j|x) log p(z_j), each [B, D], and one sample of log p(x|z), [B].
 
-        Traced once for each shape, and compiled by XLA where training is.
+        Traced once for each shape, without AutoGraph, as Keras traces training, and compiled by XLA where that is.
         """
 
-        @tf.function(jit_compile=self.xla)
+        @tf.function(jit_compile=self.xla, autograph=False)
         def encode_batch(batch: tf.Tensor, seed: tf.Tensor):
             loc, scale, _, log_px = self.elbo_sample(decode(batch, self.image_shape), seed)
             return loc, scale, distributions.prior_cross_entropy(loc, scale, self.posterior_family, self.prior), log_px

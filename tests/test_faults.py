@@ -14,10 +14,10 @@ import time
 
 import numpy as np
 import pytest
-from interrupted import SMALL, cut, in_step, same_result, stop, weights
+from interrupted import SMALL, cut, same_result, stop, weights
 
 import tcvae_tf as tc
-from tcvae_tf import callbacks, provenance, runs
+from tcvae_tf import callbacks, files, runs
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,19 @@ def done(tmp_path_factory):
     """A run that nothing disturbed."""
     root = tmp_path_factory.mktemp("undisturbed")
     return root, tc.execute(SMALL, root, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Where SMALL was stopped after step 20, with checkpoints after steps 17 and 18."""
+    with pytest.MonkeyPatch.context() as patch:
+        return cut(SMALL, tmp_path_factory.mktemp("stopped"), patch, saved=(17, 18))
+
+
+@pytest.fixture
+def home(stopped, tmp_path):
+    """A copy of it, to be damaged."""
+    return shutil.copytree(stopped, tmp_path / SMALL.id)
 
 
 def start(root, run):
@@ -64,18 +77,24 @@ def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(tmp_path):
     assert list(dict.fromkeys(lines)) == ["epoch", *map(str, range(1, epochs + 1))]
 
 
-@pytest.mark.parametrize("moment", ["before the checkpoint", "within an epoch", "in the codes", "in the record"])
+def test_a_run_that_stops_within_an_epoch_ends_with_the_same_bits(done, home, tmp_path):
+    """The last checkpoint is two steps old."""
+    root, record = done
+    assert int(callbacks.restored(home / runs.CHECKPOINT).step.value) == 18
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("moment", ["before the checkpoint", "in the codes", "in the record"])
 def test_a_run_that_stops_at_any_other_moment_ends_with_the_same_bits(done, tmp_path, monkeypatch, moment):
-    from tcvae_tf import callbacks, codes, files
+    from tcvae_tf import codes
 
     _, record = done
 
     with monkeypatch.context() as patch:
         if moment == "before the checkpoint":  # history is written ahead of the checkpoint
             patch.setattr(callbacks.Checkpoint, "on_epoch_end", _second_time(callbacks.Checkpoint.on_epoch_end, patch))
-        elif moment == "within an epoch":  # the last checkpoint is two steps old
-            patch.setattr(callbacks.Progress, "on_train_batch_end", in_step(20, stop))
-            patch.setattr(callbacks.Checkpoint, "on_train_batch_end", in_step(18, callbacks.Checkpoint._save))
         elif moment == "in the codes":
             patch.setattr(codes.Codes, "save", stop)
         else:
@@ -132,15 +151,11 @@ def test_half_a_record_is_no_record(done, tmp_path, caplog):
     assert "cannot be read" in caplog.text
 
 
-def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, tmp_path, monkeypatch, caplog):
-    from tcvae_tf import codes
-
+def test_a_checkpoint_of_other_data_or_versions_is_not_gone_on_with(done, home, tmp_path, caplog):
     _, record = done
-    with monkeypatch.context() as patch:
-        patch.setattr(provenance, "__version__", "0.0.0")
-        patch.setattr(codes.Codes, "save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            tc.execute(SMALL, tmp_path, verbose=0)
+    asked = files.read_json(home / "run.json")
+    asked["versions"]["tcvae_tf"] = "0.0.0"
+    files.write_json(home / "run.json", asked)
     assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
     assert "begun with other data, versions, source or device; starting over" in caplog.text
 
@@ -152,9 +167,9 @@ def damage(path):
     path.write_bytes(content)
 
 
-def test_a_damaged_checkpoint_falls_back_on_the_one_before(done, tmp_path, monkeypatch, caplog):
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(done, home, tmp_path, caplog):
     root, record = done
-    latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
+    latest = home / runs.CHECKPOINT
     damage(latest)
     restored = callbacks.restored(callbacks.previous(latest))
     assert int(restored.step.value) == 17
@@ -164,19 +179,19 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(done, tmp_path, monke
         assert np.array_equal(a, b)
 
 
-def test_with_both_checkpoints_damaged_a_run_starts_over(done, tmp_path, monkeypatch, caplog):
+def test_with_both_checkpoints_damaged_a_run_starts_over(done, home, tmp_path, caplog):
     _, record = done
-    latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
+    latest = home / runs.CHECKPOINT
     latest.write_bytes(latest.read_bytes()[:1000])
     callbacks.previous(latest).write_bytes(b"")
     assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
     assert caplog.text.count("cannot be read") == 2
 
 
-def test_a_machine_that_dies_between_two_checkpoints_leaves_one(done, tmp_path, monkeypatch):
+def test_a_machine_that_dies_between_two_checkpoints_leaves_one(done, home, tmp_path):
     """The latest was set aside, the new one is not in its place yet."""
     _, record = done
-    latest = cut(SMALL, tmp_path, monkeypatch, saved=(17, 18)) / runs.CHECKPOINT
+    latest = home / runs.CHECKPOINT
     latest.unlink()
     assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
 
@@ -202,9 +217,8 @@ def full_disk(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_fails_the_run_and_spoils_nothing(done, tmp_path, monkeypatch):
+def test_a_full_disk_fails_the_run_and_spoils_nothing(done, home, tmp_path):
     _, record = done
-    home = cut(SMALL, tmp_path, monkeypatch)
     kept = (home / runs.CHECKPOINT).read_bytes()
     with full_disk(20_000), pytest.raises(Exception, match=r"File too large|(E|e)rrno (= )?27"):
         tc.execute(SMALL, tmp_path, verbose=0)

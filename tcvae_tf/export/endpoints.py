@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import keras
@@ -45,6 +46,9 @@ _OUTPUTS = {
 #: Nodes that call back into the process that made them.
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
+#: Without AutoGraph, as Keras traces training: it would read every function's source first.
+_traced = functools.partial(tf.function, autograph=False)
+
 
 class Posterior(NamedTuple):
     """loc and scale of q(z|x), each [B, D]; still a named tuple when it is loaded."""
@@ -86,23 +90,23 @@ class Served(tf.Module):
         specs = _specs(vae)
 
         # The others call these two, so that each network is traced once.
-        @tf.function(input_signature=specs["encode"][0])
+        @_traced(input_signature=specs["encode"][0])
         def encode(images: tf.Tensor) -> Posterior:
             posterior = vae.encode(images)
             return Posterior(posterior.loc, posterior.scale)
 
-        @tf.function(input_signature=specs["decode"][0])
+        @_traced(input_signature=specs["decode"][0])
         def decode(z: tf.Tensor) -> tf.Tensor:
             return vae.decode(z).mean()
 
         def loc(images: tf.Tensor) -> tf.Tensor:
             return encode(datasets.decode(images, vae.image_shape)).loc
 
-        self.encode = tf.function(lambda images: encode(datasets.decode(images, vae.image_shape)))
+        self.encode = _traced(lambda images: encode(datasets.decode(images, vae.image_shape)))
         self.decode = decode
-        self.reconstruct = tf.function(lambda images: decode(loc(images)))
-        self.sample = tf.function(lambda count, seed: decode(_draw(vae, count, seed)))
-        self.traverse = tf.function(lambda image, latent, range: decode(_moved(loc(image[None])[0], latent, range)))
+        self.reconstruct = _traced(lambda images: decode(loc(images)))
+        self.sample = _traced(lambda count, seed: decode(_draw(vae, count, seed)))
+        self.traverse = _traced(lambda image, latent, range: decode(_moved(loc(image[None])[0], latent, range)))
         traces = [getattr(self, name).get_concrete_function(*one) for name, every in specs.items() for one in every]
         _refuse_python(traces)
         self.read = tuple({id(variable): variable for one in traces for variable in one.graph.variables}.values())
@@ -160,7 +164,7 @@ def _moved(z: tf.Tensor, latent: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 def _by_name(function: Any, outputs: tuple[str, ...], specs: tuple[tf.TensorSpec, ...]) -> Any:
     """A trace of the function that takes and gives tensors by name."""
 
-    @tf.function
+    @_traced
     def signature(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         found = function(*(inputs[spec.name] for spec in specs))
         return dict(zip(outputs, found if len(outputs) > 1 else (found,), strict=True))
