@@ -75,15 +75,17 @@ one directory of runs at a time.
 
 def _parser() -> argparse.ArgumentParser:
     presets = "\n".join(f"  {preset.name:<8}{preset.purpose}" for preset in sweep.PRESETS.values())
-    titles = "\n".join(f"  {name:<18}{script.TITLE}" for name, script in {**SCRIPTS, **HISTORIES, **COMPUTED}.items())
+    figures = {name: script.TITLE for name, script in {**SCRIPTS, **HISTORIES, **COMPUTED}.items()}
+    figures |= {"benchmark": "What training and measures cost", "all": f"All but {', '.join(ASIDE)} and benchmark"}
+    titles = "\n".join(f"  {name:<18}{title}" for name, title in figures.items())
     parser = argparse.ArgumentParser(
         prog="python -m reproduce",
+        usage="python -m reproduce FIGURE [options]; --help shows them",
         description="Reruns figures of the paper: trains what is not trained yet, measures, tabulates and draws.",
         epilog=f"figures:\n{titles}\n\npresets:\n{presets}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [*SCRIPTS, *HISTORIES, *COMPUTED, "benchmark", "all"]
-    parser.add_argument("figure", choices=names, metavar="figure", help=f"one of {', '.join(names)}")
+    parser.add_argument("figure", choices=list(figures), metavar="FIGURE", help="one of those below")
     parser.add_argument("--preset", default="quick", choices=list(sweep.PRESETS), help="how much (default: quick)")
     parser.add_argument("--root", default="runs", type=Path, help="directory of all runs (default: runs)")
     parser.add_argument("--out", type=Path, help="directory of records, tables and figures (default: results)")

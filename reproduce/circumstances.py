@@ -69,7 +69,10 @@ def _departures(found: Sequence[Row], preset: Preset) -> list[str]:
     for name in _parts(found):
         stand_in = any(line["data.source"] == "stand-in" for line in found if part(line) == name)
         other = ["images that are a rendered stand-in"] if stand_in else []
-        told.append(f"Departs from the paper on {name}: " + ("; ".join(other + preset.deviations(name)) or "nothing"))
+        listed = other + preset.deviations(name)
+        seeds = {line["run.seed"] for line in found if part(line) == name}
+        listed += [f"{len(seeds)} so far"] if len(seeds) < len(preset.seeds_of(name)) else []
+        told.append(f"Departs from the paper on {name}: " + ("; ".join(listed) or "nothing"))
     return told
 
 

@@ -60,7 +60,7 @@ def _by_run(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _reached(rows: Sequence[Row]) -> int:
-    """The step of the last measurement that all runs have come to."""
+    """The step of the last measurement that all these runs have come to."""
     return min(max(int(line["step"]) for line in lines) for lines in _by_run(rows).values())
 
 
@@ -70,12 +70,13 @@ def _last(lines: Sequence[Row], reached: int) -> Row:
 
 
 def _so_far(rows: Sequence[Row]) -> str:
-    """How far the runs have come, in words; "" for to their end."""
+    """Which runs have not come to their end, in words; "" where all have."""
     made = runs(PRESETS["cpu"])
-    done, reached, whole = len(_by_run(rows)), _reached(rows), plan.steps(made[0])
-    if done == len(made) and reached == whole:
-        return ""
-    return f"{done} of {len(made)} runs, {reached:,} of {whole:,} steps so far"
+    found, whole = _by_run(rows), plan.steps(made[0])
+    missing = len(made) - len(found)
+    reached = {label: _reached(lines) for label, lines in found.items()}
+    told = [f"{label}: {step:,} of {whole:,} steps so far" for label, step in reached.items() if step < whole]
+    return "; ".join(told + ([f"{missing} of {len(made)} runs not begun"] if missing else []))
 
 
 def caption(rows: Sequence[Row]) -> str:
@@ -100,22 +101,14 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
-    """Each training at the last step that all have come to."""
+    """Each training as far as it has come."""
     lines: list[list[object]] = []
     for label, found in _by_run(rows).items():
-        last = _last(found, _reached(rows))
+        last = found[-1]
         numbers = [f"{float(last[name]):.3f}" for name in ("data_mig", "data_total_correlation", "discriminator_tc")]
-        lines.append(
-            [label, *numbers, f"{float(last['discriminator_accuracy']):.3f}", f"{float(last['data_elbo']):.1f}"]
-        )
-    header = [
-        f"FactorVAE, {_reached(rows):,} steps",
-        "MIG",
-        "TC (nats)",
-        "TC by the discriminator",
-        "its accuracy",
-        "ELBO (nats)",
-    ]
+        accuracy, elbo = f"{float(last['discriminator_accuracy']):.3f}", f"{float(last['data_elbo']):.1f}"
+        lines.append([label, f"{int(last['step']):,}", *numbers, accuracy, elbo])
+    header = ["FactorVAE", "steps", "MIG", "TC (nats)", "TC by the discriminator", "its accuracy", "ELBO (nats)"]
     return results.table(header, lines)
 
 
@@ -124,7 +117,7 @@ def explain(rows: Sequence[Row]) -> str:
     return methods.paragraph(
         "Exact measures of all images beside what the discriminator says of the minibatches of an epoch. Its accuracy "
         "is 0.5 where it tells nothing apart. The VAE moves so as to be told apart less: where the discriminator sees "
-        "little, more may be there.",
+        "little, more may be there. Two are compared as far as both have come.",
         _so_far(rows),
     )
 
@@ -138,10 +131,12 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
         labels = [_label({"tc_weight": str(weight), "rate": str(rate)}) for weight, rate in pair]
         ours, holds, doubt = "not run", None, ""
         if all(label in found for label in labels):
-            one, other = (float(_last(found[label], _reached(rows))["data_mig"]) for label in labels)
+            both = [line for label in labels for line in found[label]]
+            reached, whole = _reached(both), plan.steps(runs(PRESETS["cpu"])[0])
+            one, other = (float(_last(found[label], reached)["data_mig"]) for label in labels)
             ours, holds, doubt = f"{one:.3f} against {other:.3f}", one > other, "one seed"
-        if _so_far(rows):
-            holds, doubt = None, doubt and _so_far(rows)
+            if reached < whole:
+                holds, doubt = None, f"{reached:,} of {whole:,} steps so far"
         text = f"MIG of FactorVAE: {labels[0]} > {labels[1]}"
         claims.append(Claim(text, results.OWN, ours, holds, doubt=doubt))
     return claims

@@ -120,6 +120,8 @@ def monotone(text: str, paper: str, found: Correlation, falls: bool = False) -> 
     """The claim that one quantity rises with another, or falls."""
     if found.rho is None:
         return Claim(text, paper, "none" if found.n else "not run", None, doubt="nothing varies" if found.n else "")
+    if found.n < 3:
+        return Claim(text, paper, f"ρ = {found}", None, doubt="two points always have ρ = ±1")
     holds = found.rho < 0 if falls else found.rho > 0
     return Claim(text, paper, f"ρ = {found}", holds, found.p_less if falls == holds else found.p)
 

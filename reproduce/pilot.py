@@ -55,7 +55,7 @@ def _curves(rows: Sequence[Row], name: str) -> dict[tuple[str, str], tuple[np.nd
     return {key: (np.array(points)[:, 0], np.array(points)[:, 1]) for key, points in found.items()}
 
 
-def _at(rows: Sequence[Row], name: str, part: float) -> dict[str, float]:
+def at(rows: Sequence[Row], name: str, part: float) -> dict[str, float]:
     """The mean over seeds at a part of the training, by label."""
     found: dict[str, list[float]] = {}
     for (label, _), (steps, values) in _curves(rows, name).items():
@@ -65,7 +65,7 @@ def _at(rows: Sequence[Row], name: str, part: float) -> dict[str, float]:
 
 def _order(rows: Sequence[Row], part: float) -> str:
     """The methods by their MIG, mean of the seeds, at a part of the training."""
-    means = _at(rows, "data_mig", part)
+    means = at(rows, "data_mig", part)
     return " > ".join(sorted(means, key=means.__getitem__, reverse=True))
 
 
@@ -99,7 +99,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     """MIG, mean of the seeds, at parts of the training."""
     parts = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-    columns = [_at(rows, "data_mig", part) for part in parts]
+    columns = [at(rows, "data_mig", part) for part in parts]
     lines: list[list[object]] = [[label, *(f"{column[label]:.3f}" for column in columns)] for label in columns[0]]
     return results.table(["MIG (mean of seeds) after", *(f"{part:.0%}" for part in parts)], lines)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reproduce import circumstances, methods
+from reproduce import circumstances, headline, methods, pilot
 from tcvae_tf import files, pictures, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
@@ -51,6 +51,7 @@ class Section:
     claims: list[Claim]
     notes: str
     runs: str = ""
+    whole: bool = True
 
     @property
     def text(self) -> str:
@@ -64,6 +65,7 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
 
     `scripts` draw from runs, in records.csv, those with `chosen` also from arrays/<id>.npz; those with `OWN` show
     methods of one's own beside the paper's, where there are records of them. `computed` have a file of rows each.
+    What has all of its runs comes before what has not.
     """
     rows = sorted(results.read_rows(out / "records.csv"), key=lambda line: line["id"])
     paper = results.read_rows(PAPER)
@@ -77,8 +79,10 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
     for name, script in computed.items():
         if found := results.read_rows(out / script.FILE):
             sections.append(_of_file(name, script, found, paper, out))
+    sections.sort(key=lambda section: not section.whole)
     if sections:
-        files.write_text(out / "RESULTS.md", "\n".join([_HEAD, _summary(sections), *(s.text for s in sections)]))
+        first = headline.tell(rows, results.read_rows(out / pilot.FILE), paper)
+        files.write_text(out / "RESULTS.md", "\n".join([_HEAD, _summary(sections, first), *(s.text for s in sections)]))
     return [_on_terminal(section) for section in sections]
 
 
@@ -92,8 +96,9 @@ def _of_runs(
     title, caption = f"{script.TITLE} (preset {preset.name})", circumstances.caption(found, lost, wanted, preset)
     facts = circumstances.facts(found, lost, wanted, preset)
     notes = "\n".join([f"* Command: {command}.", *(f"* {fact}." for fact in facts)]) + "\n"
+    told, whole = f"{len(found)} of {wanted}", len(found) == wanted
     if not found:
-        return Section(title, command, caption, "No run has finished.\n", [], notes, f"0 of {wanted}")
+        return Section(title, command, caption, "No run has finished.\n", [], notes, told, whole)
     given = [_arrays(script.chosen(found), out)] if hasattr(script, "chosen") else []
     picture = _NO_ARRAYS if given == [{}] else ""
     if not picture:
@@ -101,7 +106,7 @@ def _of_runs(
         picture = _save(figure, script.TITLE, f"{name}-{preset.name}", out)
     body = "\n".join(filter(None, [picture, script.tabulate(found, paper, *given)]))
     notes = "\n".join(filter(None, [script.explain(found), notes]))
-    return Section(title, command, caption, body, script.check(found, paper), notes, f"{len(found)} of {wanted}")
+    return Section(title, command, caption, body, script.check(found, paper), notes, told, whole)
 
 
 def _of_file(name: str, script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], out: Path) -> Section:
@@ -144,8 +149,8 @@ def _told(counts: Sequence[int]) -> str:
     return ", ".join(f"{count} {name}" for count, name in zip(counts, _OUTCOMES, strict=True))
 
 
-def _summary(sections: Sequence[Section]) -> str:
-    """How many claims of each figure hold, and those that failed."""
+def _summary(sections: Sequence[Section], first: str) -> str:
+    """The first paragraph, how many claims of each figure hold, and those that failed."""
 
     def counted(chosen: Sequence[Section], own: bool | None = None) -> list[int]:
         claims = [c for section in chosen for c in section.claims if own in (None, c.paper == results.OWN)]
@@ -156,7 +161,7 @@ def _summary(sections: Sequence[Section]) -> str:
     told += f"{_told(counted(sections, own=True))}.\n"
     lines: list[list[object]] = [[s.title, s.runs, *(n or "" for n in counted([s])), s.command] for s in sections]
     header = ["figure", "runs", "hold", "… uncertain", "failed", "… uncertain", "open", "command"]
-    text = ["## In short\n", told, results.table(header, lines)]
+    text = ["## In short\n", *filter(None, [first]), told, results.table(header, lines)]
     failed = [(section, claim) for section in sections for claim in section.claims if claim.holds is False]
     if failed:
         lines = [[claim.text, claim.paper, claim.ours, claim.verdict, section.title] for section, claim in failed]

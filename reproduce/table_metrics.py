@@ -112,5 +112,7 @@ def explain(rows: Sequence[Row]) -> str:
         if ranked:
             listed = "; ".join(f"{name} {found[name]}" for name in ranked)
             sure = "" if (found[ranked[0]].p or 0) < results.LEVEL else ", without certainty"
-            told.append(f"On {methods.TITLES[dataset]} methods are told apart best by {ranked[0]}{sure} ({listed}).")
+            name, tied = methods.TITLES[dataset], [n for n in ranked if found[n].share == found[ranked[0]].share]
+            best = f"best by {ranked[0]}{sure}" if len(tied) < len(ranked) else "by all measures alike"
+            told.append(f"On {name} methods are told apart {best} ({listed}).")
     return " ".join([*told, "Shares are of the variance of ranks, p of a permutation test: 1 is a clean split."]) + "\n"

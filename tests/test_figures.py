@@ -109,6 +109,8 @@ def test_mig_against_tc_shows_means_and_judges_by_ranks():
     rising = [{**line, "total_correlation": line["mig"]} for line in rows]
     found = claim(fig4_mig_vs_tc, rising, "MIG falls with TC: β-TCVAE")
     assert (found.ours, found.verdict) == ("ρ = +1.00 (n = 25)", "🔴 **NO: failed**")
+    found = methods.monotone("", "", results.correlation([1, 2], [1, 2]))
+    assert found.verdict == "not decided: two points always have ρ = ±1"
     mean = results.mean(results.values(methods.of(rows, "dsprites", "beta_vae", 4.0), "mig"))
     assert "| β-VAE | 4 | " in fig4_mig_vs_tc.tabulate(rows, [])
     assert str(mean) in fig4_mig_vs_tc.tabulate(rows, [])
@@ -121,6 +123,8 @@ def test_the_measure_that_separates_the_methods_is_named():
         line["factor_vae_score"] = f"{noise.uniform():.3f}"
     told = table_metrics.explain(rows)
     assert "On dSprites methods are told apart best by MIG" in told
+    one = made_up.rows([run for run in table_metrics.runs(CPU) if run.seed == 0 and run.dataset == "dsprites"])
+    assert "On dSprites methods are told apart by all measures alike (" in table_metrics.explain(one)
     assert "β-VAE score" not in told  # the same for all: nothing to compare
     found = claim(table_metrics, rows, "models with a higher MIG have a higher β-VAE score")
     assert found.verdict == "not decided: nothing varies"
@@ -150,4 +154,7 @@ def test_no_significant_difference_needs_seeds_that_could_show_one():
     assert ablations.check(rows, [])[0].verdict == "yes"
     other = [{**line, "mig": "0.9"} if float(line["run.alpha"]) == 0 else line for line in rows]
     assert ablations.check(other, [])[0].verdict == "🔴 **NO: failed**"
-    assert "α = 0: MIG +0.4" in ablations.explain(other)
+    told = ablations.explain(other)
+    assert "α = 0: MIG +0.4" in told and "nothing is decided" not in told
+    assert told.index("MSS as released: MIG 0.") < told.index("α = 0")
+    assert "it cannot be below 0.33: nothing is decided." in ablations.explain(few)

@@ -90,6 +90,17 @@ def test_the_times_are_those_of_the_benchmark():
     assert checked == 11
 
 
+def test_the_numbers_of_the_pilot_are_those_of_its_curves():
+    from reproduce import pilot
+
+    means = pilot.at(results.read_rows(ROOT / "results" / pilot.FILE), "data_mig", 1.0)
+    names = {label.split(",")[0]: f"{value:.3f}" for label, value in means.items()}
+    order = ("β-TCVAE", "β-VAE", "VAE", "FactorVAE")
+    assert ", ".join(f"{names[name]} for {name}" for name in order[:3]) + f" and {names[order[3]]} for" in " ".join(
+        TEXT.split()
+    )
+
+
 def test_linked_files_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert (ROOT / target).exists(), target

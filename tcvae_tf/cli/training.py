@@ -130,7 +130,7 @@ TRAIN = Command(
     "train one run, measure it and print its record as JSON",
     (
         "tcvae train --method=beta_tcvae --beta=6 --width=256 --batch_size=512 --epochs=10 --seed=3",
-        "tcvae train --thin=3 --width=64 --batch_size=128 --steps=100        a trial of half a minute",
+        "tcvae train --thin=3 --width=32 --batch_size=128 --steps=100        a trial of half a minute",
         "tcvae train --setting=factor_vae_kim_mnih --seed=3                  FactorVAE as its own paper has it",
     ),
     resumes=True,

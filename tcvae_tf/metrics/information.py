@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -52,13 +53,19 @@ class MIG:
 
     def __str__(self) -> str:
         gaps = ", ".join(f"{name} {gap:.3f}" for name, gap in zip(self.factors, self.gaps, strict=True))
-        error = "" if self.error_bound is None else f", numerical error below {self.error_bound:.0e}"
+        error = "" if self.error_bound is None else f", numerical error at most {_rounded_up(self.error_bound)}"
         return f"MIG {self.score:.4f} ({self.method}{error}): {gaps}"
 
     @property
     def normalised(self) -> np.ndarray:
         """I(z_j; v_k) / H(v_k), [D, K]."""
         return self.mutual_information / self.entropies
+
+
+def _rounded_up(bound: float) -> str:
+    """A bound in one digit, never below it."""
+    nearest = float(f"{bound:.0e}")
+    return f"{nearest if nearest >= bound else nearest + 10.0 ** math.floor(math.log10(bound)):.0e}"
 
 
 def mig(

@@ -43,7 +43,8 @@ class Claim:
 
     @classmethod
     def within(cls, text: str, paper: str, sample: Values, published: float, tolerance: float) -> Claim:
-        """That the median is within a tolerance of a published one; a doubt where its interval says otherwise too."""
+        """That the median is within a tolerance of a published one; a doubt where its interval says otherwise too, and
+        where there are two seeds or one, whose interval says little."""
         ours = median(sample)
         if not ours.n:
             return cls(text, paper, str(ours), None)
@@ -53,7 +54,7 @@ class Claim:
         if ours.n == 1:
             doubt = "one seed has no interval"
         elif all(inside) or not (inside[0] or crosses):
-            doubt = ""
+            doubt = "the interval of two seeds is but their range" if inside[0] and ours.n == 2 else ""
         return cls(text, paper, str(ours), inside[0], doubt=doubt)
 
     @property
