@@ -7,6 +7,7 @@ Everything a metric needs to know of a data set is in here; no metric ever asks 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,8 +54,13 @@ class FactorGrid:
         if min(sizes) < 1:
             raise ValueError(f"FactorGrid: every factor needs at least one value; got sizes {sizes}")
         unknown = [name for name in scored if name not in names]
-        if unknown or len(set(scored)) < len(scored):
-            raise ValueError(f"FactorGrid: scored names {scored} must be distinct and among the factors {names}")
+        if unknown:
+            near = difflib.get_close_matches(str(unknown[0]), map(str, names), n=1)
+            remedy = f"did you mean {near[0]!r}? " if near else ""
+            listed = ", ".join(map(str, names))
+            raise ValueError(f"FactorGrid: no factor {unknown[0]!r} to be scored; {remedy}choose from {listed}")
+        if len(set(scored)) < len(scored):
+            raise ValueError(f"FactorGrid: a factor is scored once; got {', '.join(map(str, scored))}")
         if set(scored) - set(several):
             raise ValueError(f"FactorGrid: scored factors need two values or more; got {scored} with sizes {sizes}")
         if self.weights is not None:

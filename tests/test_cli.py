@@ -89,7 +89,9 @@ def test_every_field_of_a_run_is_a_flag_with_its_default_and_meaning(capsys, nam
     [
         ([], 2, ""),
         (["trian"], 2, "unknown command 'trian'; did you mean 'train'?"),
-        (["train", "--epocs=3"], 2, "Did you mean: epochs"),
+        (["train", "--epocs=3"], 2, "unknown flag --epocs; did you mean --epochs?"),
+        (["train", "--bta=3"], 2, "unknown flag --bta; did you mean --beta?"),
+        (["train", "--xyzzy"], 2, "unknown flag --xyzzy; see tcvae train --help"),
         (["train", "--epochs=many"], 2, "epochs"),
         (["train", "beta=4"], 2, "write --name=value"),
         (["train", "--method=betavae"], 2, "did you mean 'beta_vae'"),

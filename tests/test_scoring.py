@@ -75,7 +75,7 @@ def test_what_codes_wrote_needs_no_grid(tmp_path, posteriors):
     assert scoring.read([tmp_path / "codes.npz"]).grid == GRID
     assert scoring.read([tmp_path / "codes.npz"], scored=("x",)).grid.scored == ("x",)
     assert scoring.read([tmp_path / "codes.npz"], "a=4,b=10").grid.sizes == (4, 10)
-    with pytest.raises(ValueError, match="among the factors"):
+    with pytest.raises(ValueError, match="to be scored; choose from"):
         scoring.read([tmp_path / "codes.npz"], scored=("nonsense",))
 
 
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said(tmp_path, posteriors):
     assert "does not say its grid" in wrong(tmp_path, good, grid=None)
     assert "leave spread out" in wrong(tmp_path, good, spread="logvar")
     assert "did you mean 'logvar'" in wrong(tmp_path, good, spread="log_var")
-    assert "must be distinct and among the factors" in wrong(tmp_path, good, scored=("z",))
+    assert "no factor 'z' to be scored; choose from" in wrong(tmp_path, good, scored=("z",))
 
 
 def test_files_that_are_none_are_said_to_be(tmp_path, posteriors):

@@ -6,6 +6,7 @@ what is said on the way, bars where there is a terminal, goes to standard error.
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -110,6 +111,11 @@ def _command(name: str, words: Sequence[str]) -> int:
         if not command.fits(len(rest)):
             raise flags.Error(f"takes {command.takes}; got {' '.join(rest) or 'nothing'}")
         return command.act(values, rest) or 0
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, list(values), n=1)
+        remedy = f"did you mean --{near[0]}? " if near else ""
+        print(f"tcvae {name}: unknown flag --{error.flagname}; {remedy}see tcvae {name} --help", file=sys.stderr)
+        return 2
     except (flags.Error, UnusableError) as error:
         print(f"tcvae {name}: {_line(error)}; see tcvae {name} --help", file=sys.stderr)
         return 2
