@@ -150,8 +150,8 @@ def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
     return (
         "The estimators of q(z). MWS (minibatch weighted sampling) is the paper's default; MSS (minibatch stratified "
         "sampling) is unbiased for q(z); MSS as released has the weights of the authors' code, which stand in the "
-        "wrong column. No publication that we know of has compared them with an MSS whose weights are right, so there is no "
-        f"claim to check. β was not tuned anew for each. Medians: {'; '.join(medians)}. Difference from MWS: "
+        "wrong column. No publication that we know of has compared them with an MSS whose weights are right, so there "
+        f"is no claim to check. β was not tuned anew for each. Medians: {'; '.join(medians)}. Difference from MWS: "
         f"{_differences(rows, found)}."
     )
 
