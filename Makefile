@@ -7,6 +7,8 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Processes start sooner from compiled modules; some systems ask for none.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help venv reproduce figures test lint clean
 .DEFAULT_GOAL := help

@@ -122,15 +122,15 @@ def _regions(loc: np.ndarray, scale: np.ndarray, weights: np.ndarray, order: int
         spacing = least * 2.0**k / POSITIONS
         lattices = Lattice.covering(loc[inside], spacing, [region.lattice for region in finer])
         firsts = [lattice.first for lattice in lattices]
-        home = np.searchsorted(firsts, loc[inside] / spacing, side="right") - 1
         within: list[list[Lattice]] = [[] for _ in lattices]
         for region in finer:
             i = int(np.searchsorted(firsts, region.lattice.first // 2, side="right")) - 1
             region.parent = len(regions) + i
             within[i].append(region.lattice)
         finer = []
+        home = np.searchsorted(firsts, loc[inside] / spacing, side="right") - 1 if len(lattices) > 1 else None
         for i, lattice in enumerate(lattices):
-            own = inside[home == i] if len(lattices) > 1 else inside
+            own = inside if home is None else inside[home == i]
             chosen = slice(None) if len(own) == len(loc) else own
             own_level = level[chosen] - k * LEVELS
             parts = components(lattice, chosen, loc[chosen], scale[chosen], weights[chosen], own_level, order)
