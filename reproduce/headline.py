@@ -27,7 +27,7 @@ def tell(rows: Sequence[Row], curves: Sequence[Row], paper: Sequence[Row]) -> st
     said = _listed({methods.NAMES[name]: float(line["value"]) for name, line in known.items()}, digits=2)
     marks = ", ".join(sorted({line["mark"] for line in known.values()}))
     whole = Run(**PAPER[DATASET])
-    first = f"Median MIG on dSprites. Published ({marks}): {said}, after 50 epochs at width {whole.width}."
+    first = f"Median MIG on dSprites. Published ({marks}): {said}, after {whole.epochs} epochs at width {whole.width} (as we recall it)."
     return "\n".join([first, *(f"* {one}" for one in told), "", _missing(rows)]) + "\n"
 
 
@@ -64,7 +64,14 @@ def _of_pilot(curves: Sequence[Row]) -> str:
 
 
 def _listed(medians: dict[str, float], digits: int = 3) -> str:
-    return ", ".join(f"{label} {medians[label]:.{digits}f}" for label in sorted(medians, key=lambda one: -medians[one]))
+    """The largest first, with the weight of a method in brackets."""
+    told = []
+    for label in sorted(medians, key=lambda one: -medians[one]):
+        name, _, weight = label.partition(", ")
+        told.append(
+            f"{name} ({weight}) {medians[label]:.{digits}f}" if weight else f"{name} {medians[label]:.{digits}f}"
+        )
+    return ", ".join(told)
 
 
 def _missing(rows: Sequence[Row]) -> str:

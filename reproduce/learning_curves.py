@@ -143,15 +143,21 @@ def explain(rows: Sequence[Row]) -> str:
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
-    """ELBO and MIG are higher at the end than after the first epoch."""
+    """In every training ELBO and MIG are higher at the end than after the first epoch."""
     claims = []
-    for dataset in dict.fromkeys(line["dataset"] for line in rows):
-        for method, label in _known(rows, dataset).items():
-            for name in ("data_elbo", "data_mig"):
+    for name in ("data_elbo", "data_mig"):
+        ends = {}
+        for dataset in dict.fromkeys(line["dataset"] for line in rows):
+            for method, label in _known(rows, dataset).items():
                 _, values = _curve(rows, dataset, method, name)
-                what = f"{label}, {_title(rows, dataset).split(':')[0]}"
-                text = f"{MEASURES[name].split()[0]} is higher at the end than after the first epoch: {what}"
-                holds = bool(values[-1] > values[0]) if len(values) > 1 else None
-                ours, doubt = f"{values[0]:.4g} → {values[-1]:.4g}", "" if holds is None else "one seed"
-                claims.append(Claim(text, results.OWN, ours, holds, doubt=doubt))
+                if len(values) > 1:
+                    ends[f"{label}, {_title(rows, dataset).split(':')[0]}"] = values[0], values[-1]
+        falls = [f"{what} {first:.4g} → {last:.4g}" for what, (first, last) in ends.items() if last <= first]
+        text = f"{MEASURES[name].split()[0]} is higher at the end than after the first epoch, in every training"
+        ours = f"{len(ends) - len(falls)} of {len(ends)}" + (f"; not {'; '.join(falls)}" if falls else "")
+        claims.append(
+            Claim(text, results.OWN, ours, not falls, doubt="one seed each")
+            if ends
+            else Claim(text, results.OWN, "not run", None)
+        )
     return claims

@@ -131,7 +131,7 @@ def test_presets_stay_apart_and_what_misses_runs_comes_last(tmp_path):
     assert "5 seeds a method; 1 so far" in text and "2 seeds a method; " not in text
     first = text[text.index("## In short") : text.index("Claims of the paper")]
     assert "Published (S): β-TCVAE 0.45, β-VAE 0.21, FactorVAE 0.15, VAE 0.10, InfoGAN 0.05" in first
-    names = ("β-TCVAE, β = 6 0.400", "FactorVAE, γ = 10 0.200", "VAE 0.100", "β-VAE, β = 4 0.050")
+    names = ("β-TCVAE (β = 6) 0.400", "FactorVAE (γ = 10) 0.200", "VAE 0.100", "β-VAE (β = 4) 0.050")
     assert f"* Preset quick (1 steps at width 128, fewer images; 2 seeds): {', '.join(names)}." in first
     assert "; 1 seed, 4 of 25 runs so far): " in first
     assert "Nothing was run with the preset paper" in first
