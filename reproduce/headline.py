@@ -27,7 +27,8 @@ def tell(rows: Sequence[Row], curves: Sequence[Row], paper: Sequence[Row]) -> st
     said = _listed({methods.NAMES[name]: float(line["value"]) for name, line in known.items()}, digits=2)
     marks = ", ".join(sorted({line["mark"] for line in known.values()}))
     whole = Run(**PAPER[DATASET])
-    first = f"Median MIG on dSprites. Published ({marks}): {said}, after {whole.epochs} epochs at width {whole.width} (as we recall it)."
+    trained = f"after {whole.epochs} epochs at width {whole.width} (as we recall it)"
+    first = f"Median MIG on dSprites. Published ({marks}): {said}, {trained}."
     return "\n".join([first, *(f"* {one}" for one in told), "", _missing(rows)]) + "\n"
 
 
@@ -68,9 +69,8 @@ def _listed(medians: dict[str, float], digits: int = 3) -> str:
     told = []
     for label in sorted(medians, key=lambda one: -medians[one]):
         name, _, weight = label.partition(", ")
-        told.append(
-            f"{name} ({weight}) {medians[label]:.{digits}f}" if weight else f"{name} {medians[label]:.{digits}f}"
-        )
+        shown = f"{name} ({weight})" if weight else name
+        told.append(f"{shown} {medians[label]:.{digits}f}")
     return ", ".join(told)
 
 
