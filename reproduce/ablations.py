@@ -6,6 +6,7 @@ are right has not been published, as far as we know.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from reproduce import methods
 from tcvae_tf import plots, results
 from tcvae_tf.results import Claim, Comparison, Row
 from tcvae_tf.runs import Run
-from tcvae_tf.sweep import Preset
+from tcvae_tf.sweep import PRESETS, Preset
 
 TITLE = "Ablations of β-TCVAE"
 
@@ -25,30 +26,37 @@ QUANTITIES = {
     "mutual_information": ("I (nats)", 2),
     "elbo": ("ELBO (nats)", 1),
 }
+#: The base, as fields of Run.
+_SETTINGS = {"method": "beta_tcvae", "beta": methods.PAPER_BETAS["beta_tcvae"]}
 _BASE, _NO_INFORMATION, _FLOW = "base", "α = 0", "flow prior"
 _ESTIMATORS = {"mss": "MSS", "mss_released": "MSS as released"}
 
 
 def runs(preset: Preset) -> list[Run]:
     """The base, which figure 3 shares, and each change of it, for each of the preset's fewer seeds."""
-    base = {"method": "beta_tcvae", "beta": methods.PAPER_BETAS["beta_tcvae"]}
     changes: list[dict] = [{}, {"alpha": 0.0}, *({"estimator": name} for name in _ESTIMATORS), {"prior": "flow"}]
     changes += [{"batch_size": size} for size in preset.batch_sizes]
-    return list(dict.fromkeys(preset.runs([{**base, **change} for change in changes], seeds=preset.fewer_seeds)))
+    return list(dict.fromkeys(preset.runs([{**_SETTINGS, **change} for change in changes], seeds=preset.fewer_seeds)))
 
 
 def _variants(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each variant by label, the base first. Its batch size is that of the changes of other things."""
-    others = {line["run.batch_size"] for line in rows if _change(line)}
+    """The rows of each variant by label, the base first."""
     found: dict[str, list[Row]] = {
         _BASE: [],
         _NO_INFORMATION: [],
         **{name: [] for name in (*_ESTIMATORS.values(), _FLOW)},
     }
+    bases = _bases()
     for line in sorted(rows, key=lambda line: int(line["run.batch_size"])):
-        size = _BASE if line["run.batch_size"] in others else f"B = {line['run.batch_size']}"
+        size = _BASE if line["id"] in bases else f"B = {line['run.batch_size']}"
         found.setdefault(_change(line) or size, []).append(line)
     return {label: lines for label, lines in found.items() if lines}
+
+
+@functools.cache
+def _bases() -> set[str]:
+    """The ids of the base with every preset and seed."""
+    return {run.id for preset in PRESETS.values() for run in preset.runs([_SETTINGS], seeds=preset.fewer_seeds)}
 
 
 def _change(line: Row) -> str:
@@ -135,7 +143,7 @@ def explain(rows: Sequence[Row]) -> str:
         )
     if found:
         told.append("p is of a two-sided exact rank test, not corrected for the number of tests." + _floor(rows))
-    return "\n\n".join(told) + "\n"
+    return "\n\n".join(told) + "\n" if told else ""
 
 
 def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
