@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tcvae_tf.results import Row
 from tcvae_tf.sweep import PAPER, Preset
+from tcvae_tf.words import at_most
 
 
 def part(line: Row) -> str:
@@ -56,7 +57,7 @@ def _origin(found: Sequence[Row]) -> list[str]:
     versions = sorted({column for line in found for column in line if column.startswith("versions.")})
     bound = max(float(line["mig_error_bound"]) for line in found)
     return [
-        f"Numerical error of any MIG: at most {bound:.1e}",
+        f"Numerical error of any MIG: at most {at_most(bound, 2)}",
         f"Machine: {distinct('device')}",
         "Versions: " + ", ".join(f"{name.removeprefix('versions.')} {distinct(name)}" for name in versions),
         f"Commit: {distinct('commit')}",
@@ -71,7 +72,7 @@ def _departures(found: Sequence[Row], preset: Preset) -> list[str]:
         other = ["images that are a rendered stand-in"] if stand_in else []
         listed = other + preset.deviations(name)
         seeds = {line["run.seed"] for line in found if part(line) == name}
-        listed += [f"{len(seeds)} so far"] if len(seeds) < len(preset.seeds_of(name)) else []
+        listed += [f"at most {len(seeds)} so far"] if len(seeds) < len(preset.seeds_of(name)) else []
         told.append(f"Departs from the paper on {name}: " + ("; ".join(listed) or "nothing"))
     return told
 

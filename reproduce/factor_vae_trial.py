@@ -69,10 +69,14 @@ def _last(lines: Sequence[Row], reached: int) -> Row:
     return [line for line in lines if int(line["step"]) <= reached][-1]
 
 
+def _whole() -> int:
+    """The steps of each run."""
+    return plan.steps(runs(PRESETS["cpu"])[0])
+
+
 def _so_far(rows: Sequence[Row]) -> str:
     """Which runs have not come to their end, in words; "" where all have."""
-    made = runs(PRESETS["cpu"])
-    found, whole = _by_run(rows), plan.steps(made[0])
+    made, found, whole = runs(PRESETS["cpu"]), _by_run(rows), _whole()
     missing = len(made) - len(found)
     reached = {label: _reached(lines) for label, lines in found.items()}
     told = [f"{label}: {step:,} of {whole:,} steps so far" for label, step in reached.items() if step < whole]
@@ -132,11 +136,11 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
         ours, holds, doubt = "not run", None, ""
         if all(label in found for label in labels):
             both = [line for label in labels for line in found[label]]
-            reached, whole = _reached(both), plan.steps(runs(PRESETS["cpu"])[0])
+            reached = _reached(both)
             one, other = (float(_last(found[label], reached)["data_mig"]) for label in labels)
             ours, holds, doubt = f"{one:.3f} against {other:.3f}", one > other, "one seed"
-            if reached < whole:
-                holds, doubt = None, f"{reached:,} of {whole:,} steps so far"
+            if reached < _whole():
+                holds, doubt = None, f"{reached:,} of {_whole():,} steps so far"
         text = f"MIG of FactorVAE: {labels[0]} > {labels[1]}"
         claims.append(Claim(text, results.OWN, ours, holds, doubt=doubt))
     return claims

@@ -48,21 +48,22 @@ def runs(preset: Preset) -> list[Run]:
     return [run for dataset in methods.DATASETS for run in preset.runs(preset.variants(dataset), dataset)]
 
 
-def _published(paper: Sequence[Row], dataset: str) -> dict[str, Row]:
+def published(paper: Sequence[Row], dataset: str) -> dict[str, Row]:
+    """The published median of each method on a data set."""
     return {line["method"]: line for line in paper if (line["figure"], line["dataset"]) == ("fig3", dataset)}
 
 
 def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
     """The figure."""
     rows = methods.alike(rows)
-    samples, published = {}, {}
+    samples, medians = {}, {}
     for dataset in methods.present(rows):
         name = methods.title(rows, dataset)
         labels = {method: methods.tuned_label(rows, dataset, method) for method in _shown(rows, dataset)}
         samples[name] = {labels[method]: _migs(rows, dataset, method) for method in labels}
-        lines = _published(paper, dataset)
-        published[name] = {labels[method]: float(line["value"]) for method, line in lines.items()}
-    return plots.mig_distribution(samples, published, "; ".join(filter(None, [caption, methods.tried(rows)])))
+        known = published(paper, dataset)
+        medians[name] = {labels[method]: float(line["value"]) for method, line in known.items()}
+    return plots.mig_distribution(samples, medians, "; ".join(filter(None, [caption, methods.tried(rows)])))
 
 
 def _shown(rows: Sequence[Row], dataset: str) -> list[str]:
@@ -83,7 +84,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 def _table(rows: Sequence[Row], paper: Sequence[Row], dataset: str) -> str:
     rows = [line for line in rows if line["run.dataset"] == dataset]
     gaps = sorted({name for line in rows for name in line if name.startswith("mig_gaps.") and line[name]})
-    known = _published(paper, dataset)
+    known = published(paper, dataset)
     lines = []
     for method in _shown(rows, dataset):
         for label, chosen, shown in _settings(rows, dataset, method):
@@ -137,7 +138,7 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
 
 
 def _claims(rows: Sequence[Row], paper: Sequence[Row], dataset: str) -> list[Claim]:
-    known, where = _published(paper, dataset), methods.where(rows, dataset)
+    known, where = published(paper, dataset), methods.where(rows, dataset)
     claims = []
     for better, worse in ORDER if known else [pair for pair in ORDER if pair[0] == "beta_tcvae"]:
         said = methods.recalled(rows, dataset, "as in its figure 3 (M, as we recall it)")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reproduce import fig3_mig_distribution, methods, pilot
-from tcvae_tf import results
+from tcvae_tf import plan, results
 from tcvae_tf.results import Row
 from tcvae_tf.settings import Run
 from tcvae_tf.sweep import PAPER, PRESETS, Preset
@@ -19,39 +19,36 @@ DATASET = "dsprites"
 def tell(rows: Sequence[Row], curves: Sequence[Row], paper: Sequence[Row]) -> str:
     """Median MIG of each method with every preset that has records of figure 3, those of the pilot's `curves`, and the
     published ones; "" where there is nothing of either."""
-    known = {line["method"]: line for line in paper if line["figure"] == "fig3" and line["dataset"] == DATASET}
+    known = fig3_mig_distribution.published(paper, DATASET)
     told = [_of_preset(rows, preset) for preset in PRESETS.values() if preset.name != "smoke"]
     told = [*filter(None, told), *([_of_pilot(curves)] if curves else [])]
     if not told:
         return ""
     said = _listed({methods.NAMES[name]: float(line["value"]) for name, line in known.items()}, digits=2)
     marks = ", ".join(sorted({line["mark"] for line in known.values()}))
-    whole = Run(**PAPER[DATASET])
-    trained = f"after {whole.epochs} epochs at width {whole.width} (as we recall it)"
+    usual = Run(**PAPER[DATASET])
+    trained = f"after {plan.steps(usual):,} steps at width {usual.width} (as we recall it)"
     first = f"Median MIG on dSprites. Published ({marks}): {said}, {trained}."
     return "\n".join([first, *(f"* {one}" for one in told), "", _missing(rows)]) + "\n"
 
 
 def _of_preset(rows: Sequence[Row], preset: Preset) -> str:
     """The medians of figure 3 with a preset."""
-    wanted = {run.id for run in fig3_mig_distribution.runs(preset) if run.dataset == DATASET}
+    wanted = {run.id: run for run in fig3_mig_distribution.runs(preset) if run.dataset == DATASET}
     found = results.finished([line for line in rows if line["id"] in wanted])
-    samples = {
-        methods.in_line(methods.tuned_label(found, DATASET, method)): results.values(
-            methods.tuned(found, DATASET, method), "mig"
-        )
-        for method in methods.NAMES
-    }
-    medians = {label: float(np.median(values)) for label, values in samples.items() if len(values)}
-    if not medians:
+    samples = {}
+    for method in methods.NAMES:
+        if chosen := methods.tuned(found, DATASET, method):
+            label = methods.in_line(methods.tuned_label(found, DATASET, method))
+            samples[label] = results.values(chosen, "mig")
+    if not samples:
         return ""
-    steps = min(int(line["steps"]) for line in found)
-    counts = sorted({len(values) for values in samples.values() if len(values)})
-    seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
-    so_far = f", {len(found)} of {len(wanted)} runs so far" if len(found) < len(wanted) else ""
-    width, thin = (found[0][f"run.{name}"] for name in ("width", "thin"))
-    part = "" if int(thin) == 1 else ", fewer images"
-    return f"Preset {preset.name} ({steps:,} steps at width {width}{part}; {seeds}{so_far}): {_listed(medians)}."
+    usual = Run(**{**PAPER[DATASET], **preset.of(DATASET)})
+    counts = sorted({len(values) for values in samples.values()})
+    told = [f"{plan.steps(usual):,} steps at width {usual.width}" + (", fewer images" if usual.thin > 1 else "")]
+    told.append(f"n = {' to '.join(map(str, counts[:: len(counts) - 1 or 1]))}")
+    told += [f"{len(found)} of {len(wanted)} runs so far"] if len(found) < len(wanted) else []
+    return f"Preset {preset.name} ({'; '.join(told)}): {_listed({k: float(np.median(v)) for k, v in samples.items()})}."
 
 
 def _of_pilot(curves: Sequence[Row]) -> str:

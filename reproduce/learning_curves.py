@@ -154,10 +154,10 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
                     ends[f"{label}, {_title(rows, dataset).split(':')[0]}"] = values[0], values[-1]
         falls = [f"{what} {first:.4g} → {last:.4g}" for what, (first, last) in ends.items() if last <= first]
         text = f"{MEASURES[name].split()[0]} is higher at the end than after the first epoch, in every training"
-        ours = f"{len(ends) - len(falls)} of {len(ends)}" + (f"; not {'; '.join(falls)}" if falls else "")
-        claims.append(
-            Claim(text, results.OWN, ours, not falls, doubt="one seed each")
-            if ends
-            else Claim(text, results.OWN, "not run", None)
-        )
+        ours, holds, doubt = "not run", None, ""
+        if ends:
+            ours, holds, doubt = f"{len(ends) - len(falls)} of {len(ends)}", not falls, "one seed each"
+        if falls:
+            ours += f"; not {'; '.join(falls)}"
+        claims.append(Claim(text, results.OWN, ours, holds, doubt=doubt))
     return claims

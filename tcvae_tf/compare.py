@@ -17,11 +17,12 @@ import numpy as np
 
 from tcvae_tf import custom, datasets, files, plots, results, sweep
 from tcvae_tf import runs as runs_module
-from tcvae_tf.datasets import faces3d, suggest
+from tcvae_tf.datasets import faces3d
 from tcvae_tf.executors import Resources
 from tcvae_tf.results import Row
 from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, Run, in_line, label
 from tcvae_tf.sweep import Preset
+from tcvae_tf.words import suggest
 
 TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
 

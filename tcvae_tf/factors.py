@@ -7,12 +7,13 @@ Everything a metric needs to know of a data set is in here; no metric ever asks 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from tcvae_tf.words import suggest
 
 #: Joint distributions of two factors, the likeliest cell four times as likely as the least likely (figure 5).
 JOINTS = ("uniform", "independent", "dependent", "correlated")
@@ -55,10 +56,7 @@ class FactorGrid:
             raise ValueError(f"FactorGrid: every factor needs at least one value; got sizes {sizes}")
         unknown = [name for name in scored if name not in names]
         if unknown:
-            near = difflib.get_close_matches(str(unknown[0]), map(str, names), n=1)
-            remedy = f"did you mean {near[0]!r}? " if near else ""
-            listed = ", ".join(map(str, names))
-            raise ValueError(f"FactorGrid: no factor {unknown[0]!r} to be scored; {remedy}choose from {listed}")
+            raise ValueError(f"FactorGrid: no factor {unknown[0]!r} to be scored; {suggest(unknown[0], names)}")
         if len(set(scored)) < len(scored):
             raise ValueError(f"FactorGrid: a factor is scored once; got {', '.join(map(str, scored))}")
         if set(scored) - set(several):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import json
 import logging
@@ -24,6 +23,7 @@ from tcvae_tf import custom, datasets, files, provenance
 from tcvae_tf.factors import joint_weights
 from tcvae_tf.settings import Run
 from tcvae_tf.version import __version__
+from tcvae_tf.words import nearest
 
 log = logging.getLogger("tcvae_tf")
 
@@ -326,8 +326,8 @@ def find(run: str | Path, root: str | Path = "runs") -> Path:
     if found:
         some = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")
         raise ValueError(f"{len(found)} runs in {root} begin with {run}: {some}")
-    near = difflib.get_close_matches(given.name, known, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"there are {len(known)} runs"
+    near = nearest(given.name, known)
+    remedy = f"did you mean {near}?" if near else f"there are {len(known)} runs"
     raise ValueError(f"no run {str(run)!r} in {root}; {remedy}")
 
 

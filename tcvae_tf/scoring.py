@@ -12,9 +12,9 @@ import numpy as np
 
 from tcvae_tf import metrics, results
 from tcvae_tf.codes import Codes
-from tcvae_tf.datasets import suggest
 from tcvae_tf.factors import FactorGrid
 from tcvae_tf.metrics.draws import need_sklearn
+from tcvae_tf.words import suggest
 
 #: What the second array of a posterior may be, and how σ comes from it.
 SPREADS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -9,8 +9,8 @@ import math
 import re
 from typing import Any
 
-from tcvae_tf.datasets import suggest
 from tcvae_tf.factors import JOINTS
+from tcvae_tf.words import suggest
 
 #: Raised by hand when the same fields would give other bits: the first when any run would, the second when those alone
 #: would that estimate log q(z). The recipe of these is the sum, of others the first.

@@ -11,9 +11,9 @@ from typing import Any
 
 from tcvae_tf import executors, files, live, plan
 from tcvae_tf import runs as runs_module
-from tcvae_tf.datasets import suggest
 from tcvae_tf.executors import Resources
 from tcvae_tf.settings import PAPER_BETAS, Run
+from tcvae_tf.words import suggest
 
 #: Random initialisations of each setting in the paper (figure 4's caption, as we recall it).
 PAPER_SEEDS = 40

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "tcvae_tf"
 
 #: A module may import from its own room and from rooms above it.
 ROOMS = [
-    {"version", "files", "memory", "provenance"},
+    {"version", "files", "memory", "provenance", "words"},
     {"factors", "convolutions", "networks", "distributions"},
     {"replicas", "minibatch"},
     {"objective"},
@@ -39,6 +39,7 @@ LEAVES = {"plots": ({"files"}, 9), "results": ({"files"}, 11)}
 LIGHT = [
     "version",
     "files",
+    "words",
     "provenance",
     "factors",
     "codes",

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import tcvae_tf as tc
-from tcvae_tf.metrics import information
 
 GRID = tc.FactorGrid(("noise", "a", "b"), (3, 4, 8), scored=("a", "b"))
 
@@ -236,13 +235,6 @@ def test_the_histogram_of_sampled_images_comes_near_that_of_all(rng):
     codes = tc.Codes(loc=loc, scale=scale, grid=GRID)
     all_images = tc.mig(codes, method="histogram", samples=None).score
     assert tc.mig(codes, method="histogram", seed=3).score == pytest.approx(all_images, abs=0.03)
-
-
-@pytest.mark.parametrize(
-    ("bound", "shown"), [(1.2e-6, "2e-06"), (3e-6, "3e-06"), (9.2e-6, "1e-05"), (9.7e-6, "1e-05"), (0.0, "0e+00")]
-)
-def test_a_printed_bound_is_never_below_the_bound(bound, shown):
-    assert information._rounded_up(bound) == shown
 
 
 def test_results_print_as_a_line(rng):

@@ -6,7 +6,6 @@ what is said on the way, bars where there is a terminal, goes to standard error.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from absl import flags
 
 from tcvae_tf.cli import keeping, models, scores, sweeping, tables, training
 from tcvae_tf.cli.command import Command, UnusableError
-from tcvae_tf.datasets import suggest
 from tcvae_tf.version import __version__
+from tcvae_tf.words import nearest, suggest
 
 _COMMANDS: dict[str, Command] = {
     "train": training.TRAIN,
@@ -112,8 +111,8 @@ def _command(name: str, words: Sequence[str]) -> int:
             raise flags.Error(f"takes {command.takes}; got {' '.join(rest) or 'nothing'}")
         return command.act(values, rest) or 0
     except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(values), n=1)
-        remedy = f"did you mean --{near[0]}? " if near else ""
+        near = nearest(error.flagname, values)
+        remedy = f"did you mean --{near}? " if near else ""
         print(f"tcvae {name}: unknown flag --{error.flagname}; {remedy}see tcvae {name} --help", file=sys.stderr)
         return 2
     except (flags.Error, UnusableError) as error:

@@ -13,7 +13,8 @@ from tcvae_tf import cleaning, datasets, plots, results
 from tcvae_tf.cleaning import Item
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command, UnusableError
-from tcvae_tf.datasets import Dataset, cache, dsprites, suggest
+from tcvae_tf.datasets import Dataset, cache, dsprites
+from tcvae_tf.words import suggest
 
 #: What `tcvae data` can do.
 ACTIONS = ("prepare", "verify", "sheet")

@@ -10,7 +10,8 @@ from absl import flags
 from tcvae_tf import codes, files, pictures, plots, runs
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command, UnusableError
-from tcvae_tf.datasets import faces3d, suggest
+from tcvae_tf.datasets import faces3d
+from tcvae_tf.words import suggest
 
 #: Forms of an exported model, and the suffix of a path that stands for each.
 FORMATS = {"savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}

@@ -14,8 +14,8 @@ from absl import flags
 from tcvae_tf import datasets, executors, files, plan, results, runs, settings, sweep
 from tcvae_tf.cli import command, tables, training
 from tcvae_tf.cli.command import Command
-from tcvae_tf.datasets import suggest
 from tcvae_tf.settings import Run
+from tcvae_tf.words import suggest
 
 _SWEEP_HELP = """Every flag of a run takes several values, with commas or by being repeated: all their combinations
 are run, each once. --fix, whose value has commas, is repeated. --preset starts from a preset of the figures, with its

@@ -12,9 +12,9 @@ from absl import flags
 from tcvae_tf import files, results
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command, UnusableError
-from tcvae_tf.datasets import suggest
 from tcvae_tf.results import Estimate, Row
 from tcvae_tf.settings import Run
+from tcvae_tf.words import suggest
 
 #: What a table shows where no measure is named.
 MEASURES = ("mig", "elbo", "total_correlation", "factor_vae_score")

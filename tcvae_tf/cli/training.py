@@ -14,8 +14,8 @@ from tcvae_tf import datasets, executors, files, runs, settings, sweep
 from tcvae_tf.cli import command
 from tcvae_tf.cli.command import Command
 from tcvae_tf.compare import FIXED
-from tcvae_tf.datasets import suggest
 from tcvae_tf.settings import Run
+from tcvae_tf.words import suggest
 
 _COMPARE_HELP = """METHOD is module:function, of a model of your own, which is trained as the preset trains the methods
 of the paper, and those of them that are not recorded. Flags of a run change the preset for all of them, but for the

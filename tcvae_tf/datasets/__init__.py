@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from tcvae_tf.datasets import basel, cache, dsprites, faces3d
 from tcvae_tf.datasets.arrays import from_arrays
 from tcvae_tf.datasets.dataset import Dataset, decode
+from tcvae_tf.words import suggest
 
-__all__ = ["SOURCES", "Dataset", "decode", "from_arrays", "load", "suggest"]
+__all__ = ["SOURCES", "Dataset", "decode", "from_arrays", "load"]
 
 SOURCES = ("auto", "npz", "tfds", "generated")
 
@@ -55,12 +55,6 @@ def origin(name: str) -> str | None:
     if name != "faces3d":
         return None
     return "stand-in" if basel.find(cache.directory()) is None else "basel"
-
-
-def suggest(given: object, known: Sequence[str]) -> str:
-    """The remedy for an unknown name: the nearest known one, and all of them."""
-    near = difflib.get_close_matches(str(given), known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"choose from {', '.join(known)}"
 
 
 def function(what: str, name: str) -> Callable[..., object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from tcvae_tf import provenance
 from tcvae_tf.codes import Codes
 from tcvae_tf.metrics import draws, families, sampling
+from tcvae_tf.words import at_most
 
 METHODS = ("exact", "monte_carlo", "histogram")
 #: Orders of accuracy that are tried until the error bound is small enough.
@@ -53,19 +53,13 @@ class MIG:
 
     def __str__(self) -> str:
         gaps = ", ".join(f"{name} {gap:.3f}" for name, gap in zip(self.factors, self.gaps, strict=True))
-        error = "" if self.error_bound is None else f", numerical error at most {_rounded_up(self.error_bound)}"
+        error = "" if self.error_bound is None else f", numerical error at most {at_most(self.error_bound)}"
         return f"MIG {self.score:.4f} ({self.method}{error}): {gaps}"
 
     @property
     def normalised(self) -> np.ndarray:
         """I(z_j; v_k) / H(v_k), [D, K]."""
         return self.mutual_information / self.entropies
-
-
-def _rounded_up(bound: float) -> str:
-    """A bound in one digit, never below it."""
-    nearest = float(f"{bound:.0e}")
-    return f"{nearest if nearest >= bound else nearest + 10.0 ** math.floor(math.log10(bound)):.0e}"
 
 
 def mig(

@@ -53,8 +53,10 @@ class Claim:
         doubt = {True: "the interval reaches beyond", False: "the interval reaches into it"}[inside[0]]
         if ours.n == 1:
             doubt = "one seed has no interval"
+        elif all(inside) and ours.n == 2:
+            doubt = "the interval of two seeds is but their range"
         elif all(inside) or not (inside[0] or crosses):
-            doubt = "the interval of two seeds is but their range" if inside[0] and ours.n == 2 else ""
+            doubt = ""
         return cls(text, paper, str(ours), inside[0], doubt=doubt)
 
     @property
