@@ -3,6 +3,7 @@ the paper."""
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 from tcvae_tf.results import Row
@@ -16,11 +17,19 @@ def part(line: Row) -> str:
     return "pose" if narrowed else line["run.dataset"]
 
 
+def seeds_each(found: Sequence[Row]) -> str:
+    """How many seeds each setting has, in words: "2", or "1 to 2"."""
+    settings = collections.Counter(
+        tuple(value for name, value in line.items() if name.startswith("run.") and name != "run.seed") for line in found
+    )
+    return " to ".join(str(count) for count in sorted({min(settings.values()), max(settings.values())}))
+
+
 def caption(found: Sequence[Row], lost: Sequence[Row], wanted: int, preset: Preset) -> str:
     """Preset, runs and seeds, for the figure itself."""
-    seeds = {name: len({line["run.seed"] for line in found if part(line) == name}) for name in _parts(found)}
+    seeds = {name: seeds_each([line for line in found if part(line) == name]) for name in _parts(found)}
     each = [f"{count} ({name})" for name, count in seeds.items()]
-    alike = [f"{count}" for count in set(seeds.values())] if len(set(seeds.values())) == 1 else each
+    alike = list(set(seeds.values())) if len(set(seeds.values())) == 1 else each
     told = [f"preset {preset.name}: {len(found)} of {wanted} runs"]
     told += [f"n = {', '.join(alike)}"] if seeds else []
     return ", ".join(told + ([f"{len(lost)} failed"] if lost else []))
@@ -71,8 +80,8 @@ def _departures(found: Sequence[Row], preset: Preset) -> list[str]:
         stand_in = any(line["data.source"] == "stand-in" for line in found if part(line) == name)
         other = ["images that are a rendered stand-in"] if stand_in else []
         listed = other + preset.deviations(name)
-        seeds = {line["run.seed"] for line in found if part(line) == name}
-        listed += [f"at most {len(seeds)} so far"] if len(seeds) < len(preset.seeds_of(name)) else []
+        seeds = seeds_each([line for line in found if part(line) == name])
+        listed += [f"{seeds} so far"] if seeds != str(len(preset.seeds_of(name))) else []
         told.append(f"Departs from the paper on {name}: " + ("; ".join(listed) or "nothing"))
     return told
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reproduce import fig3_mig_distribution, methods, pilot
+from reproduce import circumstances, fig3_mig_distribution, methods, pilot
 from tcvae_tf import plan, results
 from tcvae_tf.results import Row
 from tcvae_tf.settings import Run
@@ -44,9 +44,8 @@ def _of_preset(rows: Sequence[Row], preset: Preset) -> str:
     if not samples:
         return ""
     usual = Run(**{**PAPER[DATASET], **preset.of(DATASET)})
-    counts = sorted({len(values) for values in samples.values()})
     told = [f"{plan.steps(usual):,} steps at width {usual.width}" + (", fewer images" if usual.thin > 1 else "")]
-    told.append(f"n = {' to '.join(map(str, counts[:: len(counts) - 1 or 1]))}")
+    told.append(f"n = {circumstances.seeds_each(found)}")
     told += [f"{len(found)} of {len(wanted)} runs so far"] if len(found) < len(wanted) else []
     return f"Preset {preset.name} ({'; '.join(told)}): {_listed({k: float(np.median(v)) for k, v in samples.items()})}."
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from reproduce import circumstances
 from tcvae_tf import plots, results
 from tcvae_tf.compare import BASELINES, TITLES, of, short, title, tuned, tuned_label, weights
 from tcvae_tf.datasets import dsprites, faces3d
@@ -139,11 +140,11 @@ def effort(rows: Sequence[Row]) -> str:
         if found:
             paper = Run(**PAPER[dataset])
             steps, width = (max(int(line[name]) for line in found) for name in ("steps", "run.width"))
-            seeds = len({line["run.seed"] for line in found})
+            seeds = circumstances.seeds_each(found)
             asked = paper.step_count(len(grid) // paper.batch_size)
             told.append(
                 f"On {TITLES[dataset]} these runs took {steps:,} steps at width {width} with {seeds} "
-                f"{'seed' if seeds == 1 else 'seeds'}, the paper {asked:,} at width {paper.width} with {PAPER_SEEDS} "
+                f"{'seed' if seeds == '1' else 'seeds'}, the paper {asked:,} at width {paper.width} with {PAPER_SEEDS} "
                 "(as we recall it)."
             )
     return " ".join(told)

@@ -128,13 +128,23 @@ def test_presets_stay_apart_and_what_misses_runs_comes_last(tmp_path):
     text = files["RESULTS.md"].decode()
     assert text.index("(preset quick)") < text.index("(preset cpu)")
     assert f"Runs: 4 of {len(fig3.runs(PRESETS['cpu']))}" in text
-    assert "5 seeds a method; at most 1 so far" in text and "2 seeds a method; " not in text
+    assert "5 seeds a method; 1 so far" in text and "2 seeds a method; " not in text
     first = text[text.index("## In short") : text.index("Claims of the paper")]
     assert "Published (S): β-TCVAE 0.45, β-VAE 0.21, FactorVAE 0.15, VAE 0.10, InfoGAN 0.05" in first
     names = ("β-TCVAE (β = 6) 0.400", "FactorVAE (γ = 10) 0.200", "VAE 0.100", "β-VAE (β = 4) 0.050")
     assert f"* Preset quick (960 steps at width 128, fewer images; n = 2): {', '.join(names)}." in first
     assert "* Preset cpu (7,200 steps at width 256; n = 1; 4 of 25 runs so far): " in first
     assert "Nothing was run with the preset paper" in first
+
+
+def test_where_settings_have_unlike_numbers_of_seeds_both_ends_are_told():
+    rows = [results.row(record) for record in records("cpu", datasets=["dsprites"])[:6]]
+    assert circumstances.seeds_each(rows) == "1 to 2"
+    assert circumstances.seeds_each(rows[:5]) == "1"
+    told = circumstances.caption(rows, [], 40, PRESETS["cpu"])
+    assert told == "preset cpu: 6 of 40 runs, n = 1 to 2"
+    assert circumstances.facts(rows, [], 40, PRESETS["cpu"])[-1].endswith("5 seeds a method; 1 to 2 so far")
+    assert "with 1 to 2 seeds, the paper" in fig3.explain(rows)
 
 
 def test_failed_runs_are_counted_with_their_reasons(tmp_path):
