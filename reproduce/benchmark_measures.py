@@ -173,8 +173,8 @@ def report(rows: Sequence[Row]) -> str:
             "### Targets, all of dSprites, D = 10\n",
             _targets(rows),
             "Exact MIG sums seven moments of each latent over the images, by value of each factor and cell of the "
-            "lattice, and transforms the sums; two threads share the latents. Next: one pass over the images that adds "
-            "all seven to a cell.\n",
+            "lattice, and transforms the sums; two threads share the latents. Next: of a dead latent, whose cells are "
+            "few, one pass for two factors and both together. (One pass for all seven moments is no faster: tried.)\n",
             "### All lines\n",
             _lines(rows),
             "### How the cost of measures grows\n",

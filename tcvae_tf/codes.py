@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcvae_tf import custom, files
+from tcvae_tf import custom, files, provenance
 from tcvae_tf.factors import FactorGrid
 
 if TYPE_CHECKING:
@@ -137,21 +138,29 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
     n, batch_size = len(data.grid), min(batch_size, len(data.grid))
 
     starts = range(0, n, batch_size)
+    device = tf.zeros(()).device  # of the caller's scope, which holds for the caller's thread alone
+
+    def encoded(index: int) -> list[np.ndarray | None]:
+        # The last batch is filled up with images already seen, so that one compiled program serves all.
+        rows = np.arange(starts[index], starts[index] + batch_size) % n
+        with tf.device(device):
+            parts = vae.encode_batch(tf.constant(data.stored(rows)), vae.noise_seed(ENCODE, tf.constant(index)))
+        return [part if part is None else part.numpy() for part in parts]
+
     show = len(starts) > 20 if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(n, verbose=int(show), unit_name="image")
     found: dict[str, np.ndarray] = {}
-    for index, start in enumerate(starts):
-        # The last batch is filled up with images already seen, so that one compiled program serves all.
-        rows = np.arange(start, start + batch_size) % n
-        batch = tf.constant(data.stored(rows))
-        stop = min(start + batch_size, n)
-        parts = vae.encode_batch(batch, vae.noise_seed(ENCODE, tf.constant(index)))
-        for name, part in zip(("loc", "scale", "cross_entropy", "log_px"), parts, strict=True):
-            if part is not None:
-                if not start:
-                    found[name] = np.empty((n, *part.shape[1:]), "f4")
-                found[name][start:stop] = part.numpy()[: stop - start]
-        progress.add(stop - start)
+    # Two batches at a time: what is serial in one runs beside the other. A model of one's own stays in its thread.
+    with ThreadPoolExecutor(min(2, provenance.threads())) as pool:
+        encodings = (map if isinstance(vae, custom.Own) else pool.map)(encoded, range(len(starts)))
+        for start, parts in zip(starts, encodings, strict=True):
+            stop = min(start + batch_size, n)
+            for name, part in zip(("loc", "scale", "cross_entropy", "log_px"), parts, strict=True):
+                if part is not None:
+                    if not start:
+                        found[name] = np.empty((n, *part.shape[1:]), "f4")
+                    found[name][start:stop] = part[: stop - start]
+            progress.add(stop - start)
     cross_entropy = found.pop("cross_entropy", None)
     if vae.prior_family != "normal":
         found["prior_cross_entropy"] = data.grid.probabilities @ cross_entropy

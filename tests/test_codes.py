@@ -1,10 +1,14 @@
 """Codes: one pass over the data, checked and kept."""
 
+import threading
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tcvae_tf as tc
+from tcvae_tf import provenance
 
 GRID = tc.FactorGrid(("a", "b"), (2, 3))
 
@@ -39,10 +43,27 @@ def test_log_px_is_that_of_one_sample_an_image(squares):
     assert np.std(samples, axis=0).mean() > 0
 
 
-def test_the_same_call_gives_the_same_bits(squares):
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_the_same_call_gives_the_same_bits_however_many_batches_are_encoded_at_a_time(squares, at_a_time, monkeypatch):
     vae = make(squares)
-    one, two = tc.encode(vae, squares), tc.encode(vae, squares)
-    assert np.array_equal(one.log_px, two.log_px)
+    expected = tc.encode(vae, squares, batch_size=10)
+    monkeypatch.setattr(provenance, "threads", lambda: at_a_time)
+    codes = tc.encode(vae, squares, batch_size=10)
+    assert all(np.array_equal(getattr(codes, name), getattr(expected, name)) for name in ("loc", "scale", "log_px"))
+
+
+def test_a_model_of_ones_own_encodes_in_the_thread_that_asks(squares):
+    """What is set for a thread, as torch.no_grad or a device, holds for it."""
+
+    threads = set()
+
+    class Own:
+        def encode(self, images):
+            threads.add(threading.get_ident())
+            return tfp.distributions.Normal(tf.zeros([len(images), 2]), 1.0)
+
+    tc.encode(Own(), squares, batch_size=10)
+    assert threads == {threading.get_ident()}
 
 
 def test_save_and_load(tmp_path, rng):
