@@ -37,6 +37,10 @@ CHECKPOINT = Path("checkpoint") / "latest.keras"
 #: Trainings of fewer steps are not compiled by XLA: that would take longer than it saves.
 SHORT = 100
 
+#: Steps that Keras takes at a time where they are short, since its own work between two takes 1 to 2 ms. Where they are
+#: long, that is little, and a checkpoint or Ctrl-C would be long in coming.
+_AT_A_TIME, _SHORT_STEP = 8, 2**18  # batch size × width
+
 
 def read_record(run: Run, root: str | Path = "runs") -> dict | None:
     """The record of a finished run, or None."""
@@ -224,15 +228,22 @@ def model(run: Run, data: Any, steps: int) -> Any:
     families = {"prior": run.prior, "posterior": run.posterior}
     vae = models.VAE(encoder, decoder, objective, dataset_size=len(data), seed=run.seed, **families)
     adam = keras.optimizers.Adam(run.learning_rate, epsilon=run.adam_epsilon)
-    jit = "auto" if steps >= SHORT else False
+    how = {"jit_compile": "auto" if steps >= SHORT else False}
+    how["steps_per_execution"] = _at_a_time(run, steps, len(data) // run.images_per_step)
     if run.method != "factor_vae":
-        vae.compile(adam, jit_compile=jit)
+        vae.compile(adam, **how)
         return vae
     discriminator = networks.discriminator(run.latent_dim, run.discriminator_width, seed=run.seed)
     both = factor_vae.FactorVAE(vae, discriminator, run.tc_weight, run.discriminator_batches)
     judging = keras.optimizers.Adam(run.discriminator_learning_rate, beta_1=0.5, beta_2=0.9)
-    both.compile(adam, judging, jit_compile=jit)
+    both.compile(adam, judging, **how)
     return both
+
+
+def _at_a_time(run: Run, steps: int, per_epoch: int) -> int:
+    """Steps that Keras takes at a time: as many as divide the epochs and the run, so that each ends when it should."""
+    short = steps >= SHORT and run.batch_size * run.width <= _SHORT_STEP
+    return math.gcd(_AT_A_TIME, steps, per_epoch) if short else 1
 
 
 def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: int) -> Any:

@@ -263,10 +263,12 @@ def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_bo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "SHORT", 0)  # compiled by XLA
-    record = tc.execute(FACTOR, tmp_path / "whole", verbose=0)
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Progress, "on_train_batch_end", in_step(7, stop))
-        patch.setattr(callbacks.Checkpoint, "on_train_batch_end", in_step(5, callbacks.Checkpoint._save))
+        patch.setattr(runs, "_AT_A_TIME", 1)
+        record = tc.execute(FACTOR, tmp_path / "whole", verbose=0)
+    with monkeypatch.context() as patch:  # two steps at a time, which divide its epochs of six
+        patch.setattr(callbacks.Progress, "on_train_batch_end", in_step(8, stop))
+        patch.setattr(callbacks.Checkpoint, "on_train_batch_end", in_step(4, callbacks.Checkpoint._save))
         with pytest.raises(KeyboardInterrupt):
             tc.execute(FACTOR, tmp_path / "cut", verbose=0)
     assert same_result(tc.execute(FACTOR, tmp_path / "cut", verbose=0), record)

@@ -95,6 +95,25 @@ def test_only_trainings_that_repay_the_compilation_are_compiled(squares, steps, 
         assert runs.model(run, squares, steps).jit_compile is compiled
 
 
+@pytest.mark.parametrize(
+    ("fields", "steps", "at_a_time"),
+    [
+        ({"batch_size": 4}, 27 * 8, 1),  # 27 steps an epoch
+        ({"batch_size": 9}, 120, 4),  # 12
+        ({"batch_size": 12}, 102, 1),  # 9
+        ({"batch_size": 18}, 102, 2),  # 6
+    ],
+)
+def test_short_steps_are_taken_several_at_a_time_as_many_as_divide_epochs_and_run(squares, fields, steps, at_a_time):
+    run = tc.Run(width=8, latent_dim=2, **fields)
+    assert runs.model(run, squares, steps).steps_per_execution == at_a_time
+
+
+def test_long_steps_are_taken_one_by_one(squares, monkeypatch):
+    monkeypatch.setattr(runs, "_SHORT_STEP", 8 * 9 - 1)
+    assert runs.model(tc.Run(width=8, batch_size=9), squares, 120).steps_per_execution == 1
+
+
 # --- ids, and methods of one's own ----------------------------------------------------------------------------------
 
 
