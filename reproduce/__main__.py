@@ -146,8 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, OSError, ImportError, RuntimeError) as error:
             print(f"reproduce: {executors.one_line(error)}; what was done is kept", file=sys.stderr)
             return 1
-    if options.part:
-        return code
+    if options.part or (options.figure == "benchmark" and not options.draw):
+        return code  # nothing to draw here: of other parts there is more, and a benchmark writes its own report
     return code | _draw(options.out)
 
 
@@ -189,6 +189,7 @@ def _work(options: argparse.Namespace) -> int:
     """Does what is not done."""
     if options.figure == "benchmark":
         print(benchmark.run(options.out, options.quick))
+        print(f"written: {options.out / benchmark.REPORT}")
         return 0
     code = 0
     # Measured runs first: a run that others want too is then trained with its curve.

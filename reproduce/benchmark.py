@@ -23,9 +23,9 @@ from tcvae_tf import files, plots, provenance, results, settings
 from tcvae_tf.results import Row
 
 TITLE = "Benchmark"
-#: Of training, of the kernels of a step, and of the measures; and what had a target in each run.
+#: Of training, of the kernels of a step, and of the measures; what had a target in each run; and what is told.
 TRAINING, PROFILE, MEASURES = "benchmark-training.csv", "benchmark-profile.csv", "benchmark.csv"
-RUNS = "benchmark-runs.csv"
+RUNS, REPORT = "benchmark-runs.csv", "BENCHMARK.md"
 #: So many runs, the last ones on a machine, say whether a target is met.
 _RUNS = 9
 
@@ -138,7 +138,7 @@ def write(out: Path) -> str:
             plots.save(plots.growth(grown, _CAPTION), out / "figures" / "benchmark")
             text += ["### How the cost grows\n", "![How the cost grows](figures/benchmark.png)\n", f"{_CAPTION}\n"]
     text += [benchmark_measures.report(measures)] if measures else []
-    files.write_text(out / "BENCHMARK.md", "\n".join(text))
+    files.write_text(out / REPORT, "\n".join(text))
     return "\n".join(text)
 
 
@@ -180,7 +180,7 @@ _NEXT = {
     "step at paper size": "Next: the products of the widest layers by BLAS, which does some of them faster and which "
     "XLA does not call on a CPU.",
     "step of preset cpu": "An epoch is 1,440 of these steps. Next: products in bfloat16, where a processor has them "
-    "(AMX, AVX512-BF16).",
+    "(AMX, AVX512-BF16): TensorFlow's own kernels are several times as fast in it, XLA's on a CPU no faster.",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "
     "differ by a factor for each image: six products of a layer where there are seven, if no layer mixes images (batch "
     "normalisation does) and no factor is too small for float16. Or z and the permuted z as one batch. Either would "

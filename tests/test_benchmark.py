@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from reproduce import __main__ as reproduce
 from reproduce import benchmark, benchmark_machine, benchmark_profile, benchmark_steps, benchmark_training
 from tcvae_tf import results
 
@@ -63,6 +64,13 @@ def test_the_report_says_what_failed_and_shows_how_the_cost_grows(tmp_path):
     assert "| β-TCVAE | 50 ms |  |  |  |" in text
     assert "growth in" not in text and "figures/benchmark.png" in text
     assert (tmp_path / "figures" / "benchmark.svg").exists()
+
+
+def test_a_benchmark_writes_and_prints_its_report_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "run", lambda out, quick: f"report of {out}, quick: {quick}")
+    monkeypatch.setattr(reproduce, "_draw", None)  # of other parts there is more to draw
+    assert reproduce.main(["benchmark", "--quick", f"--out={tmp_path}"]) == 0
+    assert capsys.readouterr().out == f"report of {tmp_path}, quick: True\nwritten: {tmp_path / 'BENCHMARK.md'}\n"
 
 
 def test_a_quick_benchmark_keeps_what_it_does_not_measure(tmp_path, monkeypatch):
