@@ -105,7 +105,8 @@ class Serial:
 
 
 class Processes:
-    """Several worker processes, a run at a time in each: on a CPU more gets done so than by one run with all threads.
+    """Several worker processes, a run at a time in each: on most CPUs more gets done so than by one run with all
+    threads, as `python -m reproduce benchmark` tells.
 
     A worker that is killed is replaced, and its run goes on once more from its checkpoint. Workers end with the process
     that started them, however it ends: then their input does.
