@@ -19,15 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from reproduce import benchmark_measures, benchmark_profile, benchmark_steps, benchmark_training
-from tcvae_tf import files, plots, provenance, results, settings
+from tcvae_tf import files, plots, provenance, results
 from tcvae_tf.results import Row
 
 TITLE = "Benchmark"
 #: Of training, of the kernels of a step, and of the measures; what had a target in each run; and what is told.
 TRAINING, PROFILE, MEASURES = "benchmark-training.csv", "benchmark-profile.csv", "benchmark.csv"
 RUNS, REPORT = "benchmark-runs.csv", "BENCHMARK.md"
-#: So many runs, the last ones on a machine, say whether a target is met.
-_RUNS = 9
 
 
 def run(out: Path, quick: bool = False) -> str:
@@ -68,31 +66,24 @@ def _add(out: Path, found: Sequence[Row]) -> None:
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     columns = ("machine", "part", "what", "unit", "target", "value")
     added = [
-        {"commit": commit, "recipe": _recipe(row["part"]), "when": when, **{name: row[name] for name in columns}}
-        for row in found
-        if row["target"]
+        {"commit": commit, "when": when, **{name: row[name] for name in columns}} for row in found if row["target"]
     ]
     results.write_rows(out / RUNS, [*results.read_rows(out / RUNS), *added])
 
 
-def _recipe(part: str) -> str:
-    """The recipe of what a part measures, a step and its TC term or something that estimates no log q(z)."""
-    return str(settings.recipe_of(part.startswith(("A step", "The TC term"))))
-
-
 def _targets(rows: Sequence[Row], machine: str) -> str:
-    """Whether each target is met by the median of the last runs on a machine, of the recipe of the very last."""
+    """Whether each target is met by the median of the runs on a machine of the commit that was measured there last."""
     alike: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row["machine"] == machine:
             alike.setdefault((row["part"], row["what"]), []).append(row)
     lines = []
     for (part, _), all_found in alike.items():
-        found = [row for row in all_found if row["recipe"] == all_found[-1]["recipe"]]
-        values = [float(row["value"]) for row in found[-_RUNS:]]
+        found = [row for row in all_found if row["commit"] == all_found[-1]["commit"]]
+        values = [float(row["value"]) for row in found]
         told = {"value": f"{statistics.median(values):.4g}", "detail": f"{min(values):.3g} … {max(values):.3g}"}
-        lines.append([part.split(":")[0], *_line({**found[-1], **told}), len(values), found[-1]["recipe"]])
-    return results.table(["part", "what", "median", "target", "met?", "from … to", "runs", "recipe"], lines)
+        lines.append([part.split(":")[0], *_line({**found[-1], **told}), len(values), found[-1]["commit"]])
+    return results.table(["part", "what", "median", "target", "met?", "from … to", "runs", "commit"], lines)
 
 
 def _with_the_rest(found: Sequence[Row], before: Sequence[Row]) -> list[Row]:
@@ -144,12 +135,14 @@ def write(out: Path) -> str:
 
 _SWINGS = (
     "What a machine does in a second may swing by a third within minutes, most of all on one that is shared. So the "
-    f"median of the last runs on this machine, up to {_RUNS} of the last recipe, says whether a target is met; "
-    f"{RUNS} has them all. The tables below are of the last run; of what `--quick` leaves out, of the last whole one.\n"
+    "median of all runs of a commit says whether it meets a target: of the one that was measured last on a processor "
+    f"of this name; {RUNS} has those of others too. The tables below are of the last run alone, and what `--quick` "
+    "leaves out is there of the last whole one.\n"
 )
 _TOLD = (
     "Steps are timed in Keras' own loop, everything included: input, unpacking, noise, likelihood, TC, gradients, "
-    "Adam, metrics. Models that are compared take turns, and medians are compared. The bound of a step is the time of "
+    "Adam, metrics. The models of a size take turns, and medians are compared; what is said to be of a process of its "
+    "own, and the parts on throughput and convolutions, run one after the other. The bound of a step is the time of "
     "its matrix products alone, forward and backward, each at its own shape by NumPy's BLAS or by XLA, whichever is "
     "faster here.\n"
 )

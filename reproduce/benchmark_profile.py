@@ -31,7 +31,7 @@ WORK = {
 }
 #: What a kernel belongs to, by how its name begins: products and loops keep that of the operation they come from.
 GROUPS = {"matrix products": ("dot", "matmul", "einsum"), "loops: the TC term in blocks": ("while",)}
-REST, OUTSIDE = "all other kernels", "outside of XLA's program: input, Keras"
+REST, OUTSIDE = "all other kernels", "outside of XLA's program"
 
 
 def outermost(events: Iterable[tuple[str, int, int]]) -> dict[str, int]:

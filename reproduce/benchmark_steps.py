@@ -139,6 +139,16 @@ def tc_peak(batch: str) -> dict[str, float]:
     return {"peak": peak()}
 
 
+def first_step(width: str, batch: str) -> dict[str, float]:
+    from tcvae_tf import models  # noqa: F401
+
+    images, began = loaded().storage[: int(batch)], time.perf_counter()
+    model = make("beta_tcvae", int(width), batch=int(batch))
+    made = time.perf_counter()
+    model.train_on_batch(images)
+    return {"made": made - began, "seconds": time.perf_counter() - made}
+
+
 def training_peak(width: str, batch: str) -> dict[str, float]:
     import tensorflow  # noqa: F401
 

@@ -126,7 +126,7 @@ def _discriminators(rows: Sequence[Row], dataset: str) -> str:
     if not told:
         return ""
     return (
-        f"\nTotal correlation of FactorVAE by its discriminator against the exact one, medians in nats: "
+        "\nTotal correlation of FactorVAE by its discriminator against that of all images' codes, medians in nats: "
         f"{'; '.join(told)}. The VAE moves so that the discriminator sees little of it; more may be there.\n"
     )
 

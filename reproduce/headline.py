@@ -14,6 +14,10 @@ from tcvae_tf.sweep import PAPER, PRESETS, Preset
 
 #: Published medians are of these.
 DATASET = "dsprites"
+#: MIGs this near are of the same training, on one or two threads.
+_ALIKE = 0.001
+#: What tells trainings of a method in the pilot's curves apart, and how far they are.
+_SETTINGS = ("seed", "step", "beta", "tc_weight")
 
 
 def tell(rows: Sequence[Row], curves: Sequence[Row], paper: Sequence[Row]) -> str:
@@ -29,7 +33,8 @@ def tell(rows: Sequence[Row], curves: Sequence[Row], paper: Sequence[Row]) -> st
     usual = Run(**PAPER[DATASET])
     trained = f"after {plan.steps(usual):,} steps at width {usual.width} (as we recall it)"
     first = f"Median MIG on dSprites. Published ({marks}): {said}, {trained}."
-    return "\n".join([first, *(f"* {one}" for one in told), "", _missing(rows)]) + "\n"
+    closing = "\n\n".join(filter(None, [_again(rows, curves), _missing(rows)]))
+    return "\n".join([first, *(f"* {one}" for one in told), "", closing]) + "\n"
 
 
 def _of_preset(rows: Sequence[Row], preset: Preset) -> str:
@@ -43,8 +48,12 @@ def _of_preset(rows: Sequence[Row], preset: Preset) -> str:
             samples[label] = results.values(chosen, "mig")
     if not samples:
         return ""
+    if len({len(sample) for sample in samples.values()}) > 1:
+        samples = {f"{label}, n = {len(sample)}": sample for label, sample in samples.items()}
     usual = Run(**{**PAPER[DATASET], **preset.of(DATASET)})
     told = [f"{plan.steps(usual):,} steps at width {usual.width}" + (", fewer images" if usual.thin > 1 else "")]
+    if longer := {int(line["steps"]) for line in found if line["run.method"] == "factor_vae"}:
+        told.append(f"FactorVAE {max(longer):,} steps")
     told.append(f"n = {circumstances.seeds_each(found)}")
     told += [f"{len(found)} of {len(wanted)} runs so far"] if len(found) < len(wanted) else []
     return f"Preset {preset.name} ({'; '.join(told)}): {_listed({k: float(np.median(v)) for k, v in samples.items()})}."
@@ -57,6 +66,32 @@ def _of_pilot(curves: Sequence[Row]) -> str:
     return (
         f"{pilot.TITLE} (means of two seeds; FactorVAE takes twice the steps): after {last // 2:,} steps, those of the "
         f"preset, {ends[0]}; after {last:,}, {ends[1]}."
+    )
+
+
+def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
+    """How far trainings that the pilot and its preset have in common ended alike, and on which processors."""
+    ends = {run.id: run for run in fig3_mig_distribution.runs(PRESETS["cpu"]) if run.dataset == DATASET}
+    migs = {(line["method"], *(float(line[name]) for name in _SETTINGS)): line for line in curves}
+    alike, apart, processors = 0, [], (set(), set())
+    for line in results.finished([line for line in rows if line["id"] in ends]):
+        run = ends[line["id"]]
+        weight = run.tc_weight if run.method == "factor_vae" else 0
+        there = migs.get((run.method, run.seed, int(line["steps"]), run.beta, weight))
+        if there:
+            pair = float(there["data_mig"]), float(line["mig"])
+            same = abs(pair[0] - pair[1]) < _ALIKE
+            processors[same].add(line["device"])
+            alike += same
+            told = f"{methods.NAMES[run.method]} with seed {run.seed} {pair[0]:.3f} and {pair[1]:.3f}"
+            apart += [] if same else [told]
+    if not apart:
+        return ""
+    others = "" if processors[0] & processors[1] else f", all of them on another processor ({', '.join(processors[0])})"
+    return (
+        f"Of trainings that the pilot and the preset have in common, with the same settings and seed, {alike} have the "
+        f"same MIG within {_ALIKE:g} at the same step and {len(apart)} have not{others}: {', '.join(apart)}. A "
+        "processor that rounds otherwise makes another training of the same seed."
     )
 
 

@@ -84,11 +84,14 @@ def betas(rows: Sequence[Row], dataset: str, above: float = 0.0) -> list[float]:
     return sorted({float(line["run.beta"]) for line in found if float(line["run.beta"]) > above})
 
 
-def same_beta(rows: Sequence[Row], dataset: str, quantity: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A quantity of β-TCVAE and of β-VAE at each β above 1 at which both were run."""
+def same_beta(rows: Sequence[Row], dataset: str, quantity: str) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """A quantity of β-TCVAE and of β-VAE, by seed, at each β above 1 at which both were run."""
     pairs = []
     for beta in betas(rows, dataset, above=1):
-        theirs, ours = (results.values(of(rows, dataset, method, beta), quantity) for method in OVER_BETA)
+        theirs, ours = (
+            {line["run.seed"]: float(line[quantity]) for line in of(rows, dataset, method, beta) if line.get(quantity)}
+            for method in OVER_BETA
+        )
         pairs += [(ours, theirs)] if len(ours) and len(theirs) else []
     return pairs
 

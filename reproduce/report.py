@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reproduce import circumstances, headline, methods, pilot
+from reproduce import circumstances, headline, methods, pilot, table1_measures
 from tcvae_tf import files, pictures, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
@@ -25,16 +25,19 @@ _HEAD = """# Results
 
 Generated from `paper.csv` and the other `.csv` files here by `make figures`; not edited by hand.
 
-MIG is exact: computed from the posteriors of all images of a run, nothing sampled. Published values carry the
-mark of their source: **S**, quoted from a source that was read. For medians of MIG that source is another paper's
-repository, which cites them; that they are the medians of figure 3 is our inference. **M** is from memory of the paper,
-as we recall it.
+MIG is exact: computed from the posteriors of all images of a run, nothing sampled. Total correlation and index-code
+mutual information are of all images too, with 10,000 samples for the joint entropy (2,000 in curves and the pilot): a
+small one may come out below zero. Published values carry the mark of their source: **S**, quoted from a source that was
+read. For medians of MIG that source is another paper's repository, which cites them; that they are the medians of
+figure 3 is our inference. **M** is from memory of the paper, as we recall it.
 
-Claims compare medians, with 90% bootstrap intervals; with two seeds an interval is just the two values. Cliff's
-δ = P(a > b) − P(a < b) says how often one sample is above the other. p, of an exact one-sided rank test, says how often
-chance alone gives what was found: of a claim that fails, its opposite. It is not corrected for the number of claims.
-From p = 0.05 on a verdict says its p: "yes, but" is then not certain, nor is "failed (undecided)". A claim that fails
-is printed as failed, whatever its p.
+Claims compare medians, with 90% bootstrap intervals; of fewer than five seeds these are no more than their range, which
+has the true median in it with 50% (two seeds), 75% (three) or 88% (four). Cliff's δ = P(a > b) − P(a < b) says how
+often one sample is above the other. p, of an exact one-sided rank test, says how often chance alone gives what was
+found: of a claim that fails, its opposite. No p of two seeds against two is below 0.17, and none of three against three
+below 0.05. Where several β are compared at once it is whole seeds that chance draws, since their runs begin alike. p is
+not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes, but" is then not certain, nor is
+"failed (undecided)". A claim that fails is printed as failed, whatever its p.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"
@@ -157,8 +160,11 @@ def _summary(sections: Sequence[Section], first: str) -> str:
         found = collections.Counter((c.holds, bool(c.uncertain)) for c in claims)
         return [sum(found[outcome] for outcome in outcomes) for outcomes in _OUTCOMES.values()]
 
-    told = f"Claims of the paper: {_told(counted(sections, own=False))}. Checks of our own: "
-    told += f"{_told(counted(sections, own=True))}.\n"
+    synthetic = [section for section in sections if section.title == table1_measures.TITLE]
+    trained = [section for section in sections if section not in synthetic]
+    told = f"Claims of the paper: {_told(counted(trained, own=False))}. "
+    told += f"Its Table 1, of synthetic codes: {_told(counted(synthetic, own=False))}. " if synthetic else ""
+    told += f"Checks of our own: {_told(counted(sections, own=True))}.\n"
     lines: list[list[object]] = [[s.title, s.runs, *(n or "" for n in counted([s])), s.command] for s in sections]
     header = ["figure", "runs", "hold", "… uncertain", "failed", "… uncertain", "open", "command"]
     text = ["## In short\n", *filter(None, [first]), told, results.table(header, lines)]

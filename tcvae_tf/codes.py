@@ -137,22 +137,23 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
         raise ValueError(f"the model takes images {vae.image_shape}, {data.name} has {data.image_shape}")
     n, batch_size = len(data.grid), min(batch_size, len(data.grid))
 
-    starts = range(0, n, batch_size)
+    starts, encode_batch = range(0, n, batch_size), vae.encode_batch
     device = tf.zeros(()).device  # of the caller's scope, which holds for the caller's thread alone
 
     def encoded(index: int) -> list[np.ndarray | None]:
         # The last batch is filled up with images already seen, so that one compiled program serves all.
         rows = np.arange(starts[index], starts[index] + batch_size) % n
         with tf.device(device):
-            parts = vae.encode_batch(tf.constant(data.stored(rows)), vae.noise_seed(ENCODE, tf.constant(index)))
+            parts = encode_batch(tf.constant(data.stored(rows)), vae.noise_seed(ENCODE, tf.constant(index)))
         return [part if part is None else part.numpy() for part in parts]
 
     show = len(starts) > 20 if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(n, verbose=int(show), unit_name="image")
     found: dict[str, np.ndarray] = {}
     # Two batches at a time: what is serial in one runs beside the other. A model of one's own stays in its thread.
-    with ThreadPoolExecutor(min(2, provenance.threads())) as pool:
-        encodings = (map if isinstance(vae, custom.Own) else pool.map)(encoded, range(len(starts)))
+    pool = ThreadPoolExecutor(min(2, provenance.threads()))
+    encodings = (map if isinstance(vae, custom.Own) else pool.map)(encoded, range(len(starts)))
+    try:
         for start, parts in zip(starts, encodings, strict=True):
             stop = min(start + batch_size, n)
             for name, part in zip(("loc", "scale", "cross_entropy", "log_px"), parts, strict=True):
@@ -161,6 +162,8 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
                         found[name] = np.empty((n, *part.shape[1:]), "f4")
                     found[name][start:stop] = part[: stop - start]
             progress.add(stop - start)
+    finally:
+        pool.shutdown(cancel_futures=True)
     cross_entropy = found.pop("cross_entropy", None)
     if vae.prior_family != "normal":
         found["prior_cross_entropy"] = data.grid.probabilities @ cross_entropy

@@ -122,6 +122,7 @@ class VAE(keras.Model):
             # Otherwise the first step makes the moments, and is traced again because it made variables.
             self.optimizer.build(self.trainable_variables)
         self.xla = bool(self.jit_compile)
+        self.__dict__.pop("encode_batch", None)  # traced for the compilation before
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

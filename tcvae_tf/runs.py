@@ -315,7 +315,10 @@ def from_preset(run: Run | str | Path, root: str | Path = "runs") -> Any:
         other = f"; it was trained by tcvae_tf {trained_by}, this is {__version__}" if trained_by != __version__ else ""
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{checkpoint} cannot be read: {reason}{other}") from error
-    return loaded.model if asked.own else loaded
+    if asked.own:
+        return loaded.model
+    loaded.steps_per_execution = 1  # as of any model that is not a run's any more: callbacks see each step
+    return loaded
 
 
 def find(run: str | Path, root: str | Path = "runs") -> Path:

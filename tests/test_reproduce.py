@@ -12,7 +12,7 @@ import pytest
 
 import tcvae_tf as tc
 from reproduce import __main__ as reproduce
-from reproduce import circumstances, keep, report
+from reproduce import circumstances, headline, keep, report
 from reproduce import fig3_mig_distribution as fig3
 from tcvae_tf import plan, results
 from tcvae_tf.sweep import PRESETS
@@ -53,7 +53,7 @@ def test_claims_that_hold_and_claims_that_fail():
     claims = fig3.check([results.row(record) for record in records("quick")], PAPER)
     verdicts = {claim.text: claim.verdict for claim in claims}
     unsure, failed = "yes, but p = 0.17", "🔴 **NO: failed**"
-    near = "yes, but the interval of two seeds is but their range"
+    near = "yes, but the range of 2 seeds has the true median in it with but 50%"
     assert verdicts == {
         "median MIG: β-TCVAE > β-VAE": unsure,
         f"median MIG: β-TCVAE > β-VAE, {STAND_IN}": unsure,
@@ -132,9 +132,31 @@ def test_presets_stay_apart_and_what_misses_runs_comes_last(tmp_path):
     first = text[text.index("## In short") : text.index("Claims of the paper")]
     assert "Published (S): β-TCVAE 0.45, β-VAE 0.21, FactorVAE 0.15, VAE 0.10, InfoGAN 0.05" in first
     names = ("β-TCVAE (β = 6) 0.400", "FactorVAE (γ = 10) 0.200", "VAE 0.100", "β-VAE (β = 4) 0.050")
-    assert f"* Preset quick (960 steps at width 128, fewer images; n = 2): {', '.join(names)}." in first
+    assert (
+        f"* Preset quick (960 steps at width 128, fewer images; FactorVAE 1 steps; n = 2): {', '.join(names)}." in first
+    )
     assert "* Preset cpu (7,200 steps at width 256; n = 1; 4 of 25 runs so far): " in first
     assert "Nothing was run with the preset paper" in first
+
+
+def test_a_seed_that_ends_elsewhere_on_another_processor_is_told():
+    rows = [results.row(record) for record in records("cpu", datasets=["dsprites"])]
+    here = [line for line in rows if line["run.method"] in ("vae", "beta_vae") and line["run.seed"] == "0"]
+    curves = [
+        {"method": line["run.method"], "seed": "0", "step": line["steps"], "beta": line["run.beta"], "tc_weight": "0"}
+        | {"data_mig": line["mig"]}
+        for line in here
+    ]
+    assert headline._again(here, curves) == ""
+    for line, curve in zip(here, curves, strict=True):
+        if line["run.method"] == "beta_vae":
+            line["device"], curve["data_mig"] = "another", "0.3"
+    told = headline._again(here, curves)
+    assert "1 have the same MIG within 0.001 at the same step and 1 have not, all of them on another processor" in told
+    assert "(another): β-VAE with seed 0 0.300 and 0.050." in told
+    for line in here:
+        line["device"] = "one"
+    assert "1 have not: β-VAE" in headline._again(here, curves)
 
 
 def test_where_settings_have_unlike_numbers_of_seeds_both_ends_are_told():

@@ -100,10 +100,11 @@ def test_a_claim_of_order_is_tested_in_the_direction_that_was_found():
 @pytest.mark.parametrize(
     ("sample", "verdict"),
     [
-        ([0.19, 0.2, 0.21], "yes"),
+        ([0.19, 0.2, 0.2, 0.2, 0.21], "yes"),
+        ([0.19, 0.2, 0.21], "yes, but the range of 3 seeds has the true median in it with but 75%"),
         ([0.19, 0.2, 0.5], "yes, but the interval reaches beyond"),
         ([0.2], "yes, but one seed has no interval"),
-        ([0.19, 0.21], "yes, but the interval of two seeds is but their range"),
+        ([0.19, 0.21], "yes, but the range of 2 seeds has the true median in it with but 50%"),
         ([0.19, 0.5], "🔴 **NO: failed** (undecided: the interval reaches into it)"),
         ([0.5, 0.6], "🔴 **NO: failed**"),
         ([0.25, 0.5, 0.6], "🔴 **NO: failed** (undecided: the interval reaches into it)"),
@@ -134,19 +135,26 @@ def test_two_seeds_each_can_show_nothing():
     assert (str(found), found.two_sided) == ("δ = +1.00, p = 0.17", pytest.approx(1 / 3))
 
 
-def test_pairs_of_samples_are_compared_within_each_pair(rng):
-    pairs = [(rng.normal(size=3), rng.normal(size=2)), (rng.normal(size=2) + 50, rng.normal(size=3) + 50)]
-    found = results.compare_within(pairs)
-    observed, counts = sum(np.sign(a[:, None] - b).sum() for a, b in pairs), []
-    splits = [list(itertools.combinations(range(5), size)) for size in (3, 2)]
-    for chosen in itertools.product(*splits):
-        total = 0
-        for pair, own in zip(pairs, chosen, strict=True):
-            pooled, mask = np.concatenate(pair), np.isin(range(5), own)
-            total += np.sign(pooled[mask][:, None] - pooled[~mask]).sum()
-        counts.append(total)
-    assert found.p == pytest.approx(np.mean(np.array(counts) >= observed))
-    assert found.p_less == pytest.approx(np.mean(np.array(counts) <= observed))
+def test_pairs_of_samples_are_compared_within_each_pair_and_whole_seeds_are_drawn(rng):
+    """Three seeds against two at two β, of which one run is missing, under every split of the five."""
+    seeds = rng.normal(size=(2, 5)) + np.array([[0], [50]])
+    seeds[1, 2] = np.nan
+    a, b = [dict(enumerate(seeds[0, :3])), dict(enumerate(seeds[1, :2]))], [dict(enumerate(row[3:])) for row in seeds]
+    found = results.compare_within(list(zip(a, b, strict=True)))
+
+    def total(own):
+        mask = np.isin(range(5), own)
+        return sum(np.nansum(np.sign(row[mask][:, None] - row[~mask])) for row in seeds)
+
+    counts = np.array([total(own) for own in itertools.combinations(range(5), 3)])
+    assert found.p == pytest.approx(np.mean(counts >= total([0, 1, 2])))
+    assert found.p_less == pytest.approx(np.mean(counts <= total([0, 1, 2])))
+    assert (found.effect, found.na, found.nb) == (pytest.approx(total([0, 1, 2]) / (3 * 2 + 2 * 2)), 3, 2)
+
+
+def test_more_settings_of_the_same_seeds_are_no_more_evidence():
+    once = ({0: 2.0, 1: 3.0}, {0: 0.0, 1: 1.0})
+    assert results.compare_within([once] * 8) == results.compare_within([once]) == results.compare([2, 3], [0, 1])
 
 
 def test_nothing_to_compare_gives_none_and_no_nan():

@@ -276,7 +276,8 @@ def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_bo
         assert np.array_equal(a, b)
     assert record["steps"] == 2 * (len(tc.load("dsprites").thin(5)) // 128)  # two batches a step
     assert 0.4 < record["discriminator"]["accuracy"] < 0.8
-    assert isinstance(runs.from_preset(FACTOR, tmp_path / "cut"), tc.FactorVAE)
+    trained = runs.from_preset(FACTOR, tmp_path / "cut")
+    assert isinstance(trained, tc.FactorVAE) and trained.steps_per_execution == 1
     (tmp_path / "whole" / FACTOR.id / "record.json").unlink()
     monkeypatch.setattr(runs, "_train", None)  # measured again, the discriminator's words are kept
     assert tc.execute(FACTOR, tmp_path / "whole", verbose=0) == record

@@ -44,7 +44,7 @@ class Claim:
     @classmethod
     def within(cls, text: str, paper: str, sample: Values, published: float, tolerance: float) -> Claim:
         """That the median is within a tolerance of a published one; a doubt where its interval says otherwise too, and
-        where there are two seeds or one, whose interval says little."""
+        where there are fewer than five seeds, whose range is no 90% interval yet."""
         ours = median(sample)
         if not ours.n:
             return cls(text, paper, str(ours), None)
@@ -53,8 +53,8 @@ class Claim:
         doubt = {True: "the interval reaches beyond", False: "the interval reaches into it"}[inside[0]]
         if ours.n == 1:
             doubt = "one seed has no interval"
-        elif all(inside) and ours.n == 2:
-            doubt = "the interval of two seeds is but their range"
+        elif all(inside) and ours.n < 5:
+            doubt = f"the range of {ours.n} seeds has the true median in it with but {1 - 2.0 ** (1 - ours.n):.0%}"
         elif all(inside) or not (inside[0] or crosses):
             doubt = ""
         return cls(text, paper, str(ours), inside[0], doubt=doubt)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Comparison:
       effect: Cliff's δ = P(a > b) − P(a < b).
       p: of the exact one-sided Mann–Whitney rank test that a is above b.
       p_less: of the same test that a is below b.
-      na, nb: sizes of the samples.
+      na, nb: sizes of the samples; of several pairs of them, the seeds there are.
     """
 
     effect: float | None
@@ -97,40 +98,42 @@ def p_text(p: float | None) -> str:
 
 def compare(a: Values, b: Values) -> Comparison:
     """Whether a is above b: by ranks, exactly, with ties too."""
-    return compare_within([(a, b)])
+    return compare_within([(dict(enumerate(a)), dict(enumerate(b)))])
 
 
-def compare_within(pairs: Sequence[tuple[Values, Values]]) -> Comparison:
+def compare_within(pairs: Sequence[tuple[Mapping[Any, float], Mapping[Any, float]]]) -> Comparison:
     """Whether a is above b in pairs of samples, such as one for each β; values of different pairs are not compared.
 
-    The statistic is 2U = Σ (sign(a − b) + 1) over all comparisons made; under the null hypothesis every split of a
-    pair's values in two is as likely, and pairs are independent.
+    The values of a sample are named, by seed: those of one name in several pairs are of one draw, since the runs of a
+    seed begin with the same weights and see the images in the same order whatever their β. So the statistic is
+    Σ sign(a − b) over all comparisons made; under the null hypothesis every split of the seeds in two is as likely,
+    each with all of its values. With one pair that is the rank test of Mann and Whitney.
     """
-    sizes = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
-    signs, count, null = 0.0, 0, np.ones(1)
-    for a, b in ((np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs):
-        signs += np.sign(a[:, None] - b).sum()
-        count += len(a) * len(b)
-        null = np.convolve(null, _null(np.concatenate([a, b]), len(a)))
+    names = [list(dict.fromkeys(name for pair in pairs for name in pair[side])) for side in (0, 1)]
+    scores, count = np.zeros(sum(map(len, names))), 0
+    for pair in pairs:
+        values = np.array([pair[side].get(name, np.nan) for side in (0, 1) for name in names[side]])
+        scores += np.nan_to_num(np.sign(values[:, None] - values)).sum(axis=1)
+        count += len(pair[0]) * len(pair[1])
+    na, nb = map(len, names)
     if not count:
-        return Comparison(None, None, None, *sizes)
-    at = round(signs) + count
+        return Comparison(None, None, None, na, nb)
+    # Of seeds on the same side each comparison is counted once up and once down.
+    signs, null = scores[:na].sum(), _null(scores, na)
+    at = round(signs - na * scores.min())
     above, below = (min(1.0, float(part.sum())) for part in (null[at:], null[: at + 1]))
-    return Comparison(float(signs) / count, above, below, *sizes)
+    return Comparison(float(signs) / count, above, below, na, nb)
 
 
-def _null(pooled: np.ndarray, na: int) -> np.ndarray:
-    """Probabilities of 2U = 0, 1, … 2·na·nb when `na` of the pooled values are drawn at random: counts the subsets of
-    each size by their sum of doubled ranks, one value after the other."""
-    n = len(pooled)
-    doubled = (_ranks(pooled) + n + 1).astype(int)
-    subsets = np.zeros((na + 1, doubled.sum() + 1))
+def _null(scores: np.ndarray, na: int) -> np.ndarray:
+    """Probabilities of the sums 0, 1, … of `na` scores drawn at random, whole numbers counted from the least of them:
+    counts the subsets of each size by their sum, one score after the other."""
+    lifted = (scores - scores.min()).astype(int)
+    subsets = np.zeros((na + 1, lifted.sum() + 1))
     subsets[0, 0] = 1
-    for rank in doubled:
-        subsets[1:, rank:] += subsets[:-1, :-rank]
-    least = na * (na + 1)
-    counts = subsets[na, least : least + 2 * na * (n - na) + 1]
-    return counts / counts.sum()
+    for score in lifted:
+        subsets[1:, score:] += subsets[:-1, : subsets.shape[1] - score]
+    return subsets[na] / subsets[na].sum()
 
 
 @dataclasses.dataclass(frozen=True)
