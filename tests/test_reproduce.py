@@ -132,10 +132,9 @@ def test_presets_stay_apart_and_what_misses_runs_comes_last(tmp_path):
     first = text[text.index("## In short") : text.index("Claims of the paper")]
     assert "Published (S): β-TCVAE 0.45, β-VAE 0.21, FactorVAE 0.15, VAE 0.10, InfoGAN 0.05" in first
     names = ("β-TCVAE (β = 6) 0.400", "FactorVAE (γ = 10) 0.200", "VAE 0.100", "β-VAE (β = 4) 0.050")
-    assert (
-        f"* Preset quick (960 steps at width 128, fewer images; FactorVAE 1 steps; n = 2): {', '.join(names)}." in first
-    )
-    assert "* Preset cpu (7,200 steps at width 256; n = 1; 4 of 25 runs so far): " in first
+    quick = "Preset quick (960 steps at width 128, fewer images; FactorVAE 1 steps; n = 2)"
+    assert f"* {quick}: {', '.join(names)}." in first
+    assert "* Preset cpu (7,200 steps at width 256; FactorVAE 1 steps; n = 1; 4 of 25 runs so far): " in first
     assert "Nothing was run with the preset paper" in first
 
 
