@@ -73,7 +73,8 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     """How far trainings that the pilot and its preset have in common ended alike, and on which processors."""
     ends = {run.id: run for run in fig3_mig_distribution.runs(PRESETS["cpu"]) if run.dataset == DATASET}
     migs = {(line["method"], *(float(line[name]) for name in _SETTINGS)): line for line in curves}
-    alike, apart, processors = 0, [], (set(), set())
+    alike, apart = 0, []
+    processors: tuple[set[str], set[str]] = set(), set()
     for line in results.finished([line for line in rows if line["id"] in ends]):
         run = ends[line["id"]]
         weight = run.tc_weight if run.method == "factor_vae" else 0

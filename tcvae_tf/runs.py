@@ -228,7 +228,7 @@ def model(run: Run, data: Any, steps: int) -> Any:
     families = {"prior": run.prior, "posterior": run.posterior}
     vae = models.VAE(encoder, decoder, objective, dataset_size=len(data), seed=run.seed, **families)
     adam = keras.optimizers.Adam(run.learning_rate, epsilon=run.adam_epsilon)
-    how = {"jit_compile": "auto" if steps >= SHORT else False}
+    how: dict[str, Any] = {"jit_compile": "auto" if steps >= SHORT else False}
     how["steps_per_execution"] = _at_a_time(run, steps, len(data) // run.images_per_step)
     if run.method != "factor_vae":
         vae.compile(adam, **how)
