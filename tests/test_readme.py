@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
 import tcvae_tf as tc
 from tcvae_tf import plan, results
 from tcvae_tf.datasets import faces3d
@@ -99,6 +101,21 @@ def test_the_numbers_of_the_pilot_are_those_of_its_curves():
     assert ", ".join(f"{names[name]} for {name}" for name in order[:3]) + f" and {names[order[3]]} for" in " ".join(
         TEXT.split()
     )
+
+
+def test_the_numbers_of_figure_3_are_those_of_the_records():
+    from reproduce import fig3_mig_distribution, methods
+
+    wanted = {run.id for run in fig3_mig_distribution.runs(PRESETS["cpu"])}
+    rows = [line for line in results.read_rows(ROOT / "results" / "records.csv") if line["id"] in wanted]
+    ours, *others = (
+        results.values(methods.tuned(rows, "dsprites", name), "mig") for name in ("beta_tcvae", "beta_vae", "vae")
+    )
+    told = [f"{np.median(other):.3f} ({results.p_text(results.compare(ours, other).p)})" for other in others]
+    text = " ".join(TEXT.split())
+    assert f"The median of β-TCVAE (β = 6), {np.median(ours):.3f}, is above that of β-VAE (β = 4), {told[0]}" in text
+    assert f"and that of VAE, {told[1]}" in text
+    assert len(ours) == len(others[0]) == len(others[1]) == len(PRESETS["cpu"].seeds) == 5
 
 
 def test_linked_files_exist():
