@@ -165,7 +165,9 @@ def _line(row: Row) -> list[str]:
     verdict = {None: "", True: "yes", False: "**NO: failed**"}[benchmark_training.met(row)]
     unit = f" {row['unit']}" if row["unit"] else ""
     target = row["target"] + (unit if row["target"] else "")
-    return [row["what"], f"{float(row['value']):.3g}{unit}", target, verdict, row["detail"]]
+    value, digits = float(row["value"]), 4 if row["target"] else 3  # so that a target just missed does not look met
+    shown = f"{value:,.0f}" if value >= 1000 else f"{value:.{digits}g}"
+    return [row["what"], f"{shown}{unit}", target, verdict, row["detail"]]
 
 
 #: What would be tried next where a target is missed, by the work that the profile is of.
