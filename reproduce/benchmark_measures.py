@@ -178,8 +178,8 @@ def report(rows: Sequence[Row]) -> str:
             "### All lines\n",
             _lines(rows),
             "### How the cost of measures grows\n",
-            "Exponents of a power law, fitted to all lines of a measure above; a fixed cost makes them smaller than between "
-            "the two largest.\n",
+            "Exponents of a power law, fitted to all lines of a measure above; a fixed cost makes them smaller than "
+            "between the two largest.\n",
             _growth(rows),
         ]
     )
