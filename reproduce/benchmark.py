@@ -62,11 +62,13 @@ def run(out: Path, quick: bool = False) -> str:
 
 def _add(out: Path, found: Sequence[Row]) -> None:
     """Adds what has a target to that of the runs before."""
-    commit = (provenance.of(benchmark_steps.loaded())["commit"] or "")[:7]
+    commit, changed, _ = (provenance.of(benchmark_steps.loaded())["commit"] or "").partition("+changes")
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     columns = ("machine", "part", "what", "unit", "target", "value")
     added = [
-        {"commit": commit, "when": when, **{name: row[name] for name in columns}} for row in found if row["target"]
+        {"commit": commit[:7] + changed, "when": when, **{name: row[name] for name in columns}}
+        for row in found
+        if row["target"]
     ]
     results.write_rows(out / RUNS, [*results.read_rows(out / RUNS), *added])
 

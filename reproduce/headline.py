@@ -14,7 +14,7 @@ from tcvae_tf.sweep import PAPER, PRESETS, Preset
 
 #: Published medians are of these.
 DATASET = "dsprites"
-#: MIGs this near are of the same training, on one or two threads.
+#: MIGs this near are of the same training.
 _ALIKE = 0.001
 #: What tells trainings of a method in the pilot's curves apart, and how far they are.
 _SETTINGS = ("seed", "step", "beta", "tc_weight")
@@ -73,26 +73,25 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     """How far trainings that the pilot and its preset have in common ended alike, and on which processors."""
     ends = {run.id: run for run in fig3_mig_distribution.runs(PRESETS["cpu"]) if run.dataset == DATASET}
     migs = {(line["method"], *(float(line[name]) for name in _SETTINGS)): line for line in curves}
-    alike, apart = 0, []
-    processors: tuple[set[str], set[str]] = set(), set()
+    pairs = []
     for line in results.finished([line for line in rows if line["id"] in ends]):
         run = ends[line["id"]]
         weight = run.tc_weight if run.method == "factor_vae" else 0
-        there = migs.get((run.method, run.seed, int(line["steps"]), run.beta, weight))
-        if there:
-            pair = float(there["data_mig"]), float(line["mig"])
-            same = abs(pair[0] - pair[1]) < _ALIKE
-            processors[same].add(line["device"])
-            alike += same
-            told = f"{methods.NAMES[run.method]} with seed {run.seed} {pair[0]:.3f} and {pair[1]:.3f}"
-            apart += [] if same else [told]
+        if there := migs.get((run.method, run.seed, int(line["steps"]), run.beta, weight)):
+            name = f"{methods.NAMES[run.method]} with seed {run.seed}"
+            pairs.append((name, float(there["data_mig"]), float(line["mig"]), line["device"]))
+    alike = [pair for pair in pairs if abs(pair[1] - pair[2]) < _ALIKE]
+    apart = [pair for pair in pairs if pair not in alike]
     if not apart:
         return ""
-    others = "" if processors[0] & processors[1] else f", all of them on another processor ({', '.join(processors[0])})"
+    devices = {pair[3] for pair in apart}
+    others = f", all of them on another processor ({', '.join(sorted(devices))})"
+    others = "" if devices & {pair[3] for pair in alike} else others
+    told = ", ".join(f"{name} {there:.3f} and {here:.3f}" for name, there, here, _ in apart)
     return (
-        f"Of trainings that the pilot and the preset have in common, with the same settings and seed, {alike} have the "
-        f"same MIG within {_ALIKE:g} at the same step and {len(apart)} have not{others}: {', '.join(apart)}. A "
-        "processor that rounds otherwise makes another training of the same seed."
+        "Of trainings that the pilot and the preset have in common, with the same settings and seed, "
+        f"{len(alike)} have the same MIG within {_ALIKE:g} at the same step and {len(apart)} have not{others}: {told}. "
+        "A processor that rounds otherwise makes another training of the same seed."
     )
 
 

@@ -105,8 +105,8 @@ class Serial:
 
 
 class Processes:
-    """Several worker processes, a run at a time in each: on most CPUs more gets done so than by one run with all
-    threads, as `python -m reproduce benchmark` tells.
+    """Several worker processes, a run at a time in each: on most CPUs as much gets done so as by one run with all
+    threads, or more, as `python -m reproduce benchmark` tells.
 
     A worker that is killed is replaced, and its run goes on once more from its checkpoint. Workers end with the process
     that started them, however it ends: then their input does.

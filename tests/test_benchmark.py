@@ -106,6 +106,9 @@ def test_the_median_of_a_commit_s_runs_on_a_machine_says_whether_a_target_is_met
     monkeypatch.setattr(benchmark.provenance, "of", lambda data: {"commit": "abcdefghij"})
     benchmark._add(tmp_path, [{**row, "value": "0.1", "machine": "a"} for row in training])
     assert "| 0.1 | ≥ 0.75 | **NO: failed** | 0.1 … 0.1 | 1 | abcdefg |" in benchmark.write(tmp_path)
+    monkeypatch.setattr(benchmark.provenance, "of", lambda data: {"commit": "abcdefghij+changes"})
+    benchmark._add(tmp_path, [{**row, "value": "0.9", "machine": "a"} for row in training])
+    assert "| 0.9 | ≥ 0.75 | yes | 0.9 … 0.9 | 1 | abcdefg+changes |" in benchmark.write(tmp_path)  # not of the commit
 
 
 def test_the_measures_targets_are_among_them():

@@ -52,7 +52,7 @@ def test_the_same_call_gives_the_same_bits_however_many_batches_are_encoded_at_a
     assert all(np.array_equal(getattr(codes, name), getattr(expected, name)) for name in ("loc", "scale", "log_px"))
 
 
-def test_a_model_of_ones_own_encodes_in_the_thread_that_asks(squares):
+def test_a_model_of_one_s_own_encodes_in_the_thread_that_asks(squares):
     """What is set for a thread, as torch.no_grad or a device, holds for it."""
 
     threads = set()
