@@ -120,14 +120,11 @@ def medians(rows: Sequence[Row], quantity: str, digits: int = 3) -> str:
     return results.median(results.values(rows, quantity)).text(digits)
 
 
-def monotone(text: str, paper: str, found: Correlation, falls: bool = False, betas: int | None = None) -> Claim:
-    """The claim that one quantity rises with another, or falls, over runs of so many β where they differ by that."""
+def monotone(text: str, paper: str, found: Correlation, falls: bool = False) -> Claim:
+    """The claim that one quantity rises with another, or falls, among the runs of a seed."""
     if found.rho is None:
-        return Claim(text, paper, "none" if found.n else "not run", None, doubt="nothing varies" if found.n else "")
-    if found.n < 3:
-        return Claim(text, paper, f"ρ = {found}", None, doubt="two points always have ρ = ±1")
-    if betas is not None and betas < 3:
-        return Claim(text, paper, f"ρ = {found}", None, doubt="runs of two β say no more than which has the higher MIG")
+        doubt = "no seed has three runs that differ" if found.n else ""
+        return Claim(text, paper, "none" if found.n else "not run", None, doubt=doubt)
     holds = found.rho < 0 if falls else found.rho > 0
     return Claim(text, paper, f"ρ = {found}", holds, found.p_less if falls == holds else found.p)
 

@@ -60,7 +60,8 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     for dataset in methods.present(rows):
         parts.append(f"{methods.title(rows, dataset)}, methods at the weights of figure 3:\n\n{_table(rows, dataset)}")
         chosen = [line for line in rows if line["run.dataset"] == dataset]
-        parts.append(f"Rank correlation over all {len(chosen)} models, of any weight:\n\n{_correlations(chosen)}")
+        over = "Rank correlation over the models of a seed, of any method and weight, mean of seeds"
+        parts.append(f"{over}:\n\n{_correlations(chosen)}")
     return "\n".join(parts)
 
 
@@ -86,7 +87,8 @@ def _correlations(rows: Sequence[Row]) -> str:
 
 def _correlation(rows: Sequence[Row], one: str, other: str) -> results.Correlation:
     both = [line for line in rows if line.get(one) and line.get(other)]
-    return results.correlation([float(line[one]) for line in both], [float(line[other]) for line in both])
+    columns = ([float(line[name]) for line in both] for name in (one, other))
+    return results.correlation(*columns, [line["run.seed"] for line in both])
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:

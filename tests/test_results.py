@@ -163,14 +163,40 @@ def test_nothing_to_compare_gives_none_and_no_nan():
         assert str(found) == "not compared"
 
 
-def test_rank_correlation_is_spearman_s_and_its_p_is_that_of_every_order():
-    x, y = [1, 2, 3, 4, 5, 5], [2, 1, 4, 3, 7, 6]
-    found = results.correlation(x, y)
-    assert found.rho == pytest.approx(stats.spearmanr(x, y).statistic)
-    orders = [stats.spearmanr(x, order).statistic for order in itertools.permutations(y)]
-    assert found.p == pytest.approx(np.mean(np.array(orders) >= found.rho - 1e-9))
-    assert results.correlation([1, 1], [1, 2]).rho is None
-    assert results.correlation([], []).rho is None
+def test_rank_correlation_is_spearman_s_of_each_seed_and_its_p_is_that_of_every_choice_of_signs():
+    x, y = [1, 2, 3, 4, 5, 5, 1, 2, 3, 9, 8, 7, 6], [2, 1, 4, 3, 7, 6, 2, 1, 3, 5, 7, 8, 9]
+    seeds = [0] * 6 + [1] * 3 + [2] * 4
+    found = results.correlation(x, y, seeds)
+    own = [stats.spearmanr(x[of], y[of]).statistic for of in (slice(6), slice(6, 9), slice(9, 13))]
+    assert found.rho == pytest.approx(np.mean(own))
+    means = np.array([np.mean(np.multiply(own, signs)) for signs in itertools.product((1, -1), repeat=3)])
+    assert 0 < found.p == np.mean(means >= found.rho - 1e-9) < 1
+    assert found.p_less == np.mean(means <= found.rho + 1e-9)
+    assert (found.n, found.seeds, str(found)) == (13, 3, f"{np.mean(own):+.2f} (n = 13, 3 seeds)")
+
+
+def test_runs_that_all_follow_their_seed_are_no_more_certain_than_there_are_seeds():
+    """Two seeds, of which one has the higher values throughout, and within a seed nothing: not eight draws but none."""
+    high, low = np.array([1, 2, 3, 4]) + 10, np.array([1, 2, 3, 4])
+    found = results.correlation([*high, *low], [12, 11, 14, 13, 3, 4, 1, 2], [1] * 4 + [0] * 4)
+    assert abs(found.rho) < 0.5 and found.p >= 0.25
+    rising = results.correlation([*high, *low], [*high, *low], [1] * 4 + [0] * 4)
+    assert (rising.rho, rising.p, rising.p_less) == (1, 0.25, 1)
+
+
+def test_a_seed_counts_in_a_rank_correlation_if_it_has_three_runs_that_differ():
+    x, y = [1, 2, 3, 5, 4, 1, 1, 1], [2, 3, 4, 1, 2, 1, 2, 3]
+    found = results.correlation(x, y, [0, 0, 0, 1, 1, 2, 2, 2])
+    assert (found.rho, found.n, found.seeds, found.p) == (1, 3, 1, 0.5)
+    for nothing in (([], [], []), ([1, 2], [1, 2], [0, 0]), ([1, 1, 1], [1, 2, 3], [0, 0, 0])):
+        found = results.correlation(*nothing)
+        assert (found.rho, found.p, found.p_less, found.n, found.seeds) == (None, None, None, len(nothing[0]), 0)
+
+
+def test_many_seeds_are_given_signs_at_random_and_that_is_repeated_alike(rng):
+    x, y, seeds = np.tile(np.arange(4), 30), rng.normal(size=120) + np.tile(np.arange(4), 30), np.repeat(range(30), 4)
+    found = results.correlation(x, y, seeds)
+    assert 0 < found.p < 0.01 and found == results.correlation(x[::-1], y[::-1], seeds[::-1])
 
 
 def test_separation_is_one_for_groups_that_do_not_overlap_in_tied_ranks(rng):

@@ -138,34 +138,58 @@ def _null(scores: np.ndarray, na: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation ρ; all None where one of the quantities does not vary.
+    """The mean over seeds of Spearman's rank correlation ρ; all None where no seed has three runs that vary.
 
     Attributes:
       rho: −1 … 1.
-      p: of the one-sided permutation test that it is above 0.
+      p: of the one-sided test that it is above 0; no less than 2 to the power of −seeds.
       p_less: of the same test that it is below 0.
       n: pairs of values.
+      seeds: those with three runs that vary, which alone are counted.
     """
 
     rho: float | None
     p: float | None
     p_less: float | None
     n: int
+    seeds: int
 
     def __str__(self) -> str:
-        return f"{self.rho:+.2f} (n = {self.n})" if self.rho is not None else f"none (n = {self.n})"
+        if self.rho is None:
+            return f"none (n = {self.n})"
+        return f"{self.rho:+.2f} (n = {self.n}, {self.seeds} seed{'s' if self.seeds > 1 else ''})"
 
 
-def correlation(x: Values, y: Values, resamples: int = 10_000, seed: int = 0) -> Correlation:
-    """How far y rises with x, by ranks."""
-    order = np.lexsort((np.asarray(y), np.asarray(x)))
-    left, right = (_ranks(np.asarray(values, np.float64)[order]) for values in (x, y))
+def correlation(x: Values, y: Values, seeds: Sequence[Any], resamples: int = 10_000) -> Correlation:
+    """How far y rises with x among the runs of a seed, by ranks.
+
+    The runs of a seed begin with the same weights and see the images in the same order, so seeds are the draws: under
+    the null hypothesis the ρ of a seed is as likely to have the other sign. Every choice of signs is counted, of many
+    seeds so many at random.
+    """
+    left, right, names = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(seeds)
+    own = [names == name for name in dict.fromkeys(seeds)]
+    found = [(rho, int(of.sum())) for of in own if of.sum() > 2 and (rho := _rho(left[of], right[of])) is not None]
+    if not found:
+        return Correlation(None, None, None, len(left), 0)
+    rhos = np.sort([rho for rho, _ in found])  # so that the order of seeds changes no sum
+    null, rho = _signs(len(rhos), resamples) @ rhos, rhos.sum()
+    above, below = _share(null >= rho - 1e-12), _share(null <= rho + 1e-12)
+    return Correlation(float(rhos.mean()), above, below, sum(n for _, n in found), len(found))
+
+
+def _rho(x: np.ndarray, y: np.ndarray) -> float | None:
+    left, right = _ranks(x), _ranks(y)
     norm = math.sqrt((left @ left) * (right @ right))
-    if not norm:
-        return Correlation(None, None, None, len(left))
-    rho = float(left @ right) / norm
-    null = _shuffles(right, resamples, seed) @ left / norm
-    return Correlation(rho, _share(null >= rho - 1e-12), _share(null <= rho + 1e-12), len(left))
+    return float(left @ right) / norm if norm else None
+
+
+def _signs(n: int, resamples: int) -> np.ndarray:
+    """Every choice of n signs where there are no more than `resamples`, else random ones, and all +1."""
+    if 2**n <= resamples:
+        return np.array(list(itertools.product((1, -1), repeat=n)))
+    drawn = np.random.Generator(np.random.Philox(0)).choice((1, -1), size=(resamples, n))
+    return np.concatenate([np.ones((1, n), int), drawn])
 
 
 @dataclasses.dataclass(frozen=True)
