@@ -87,8 +87,8 @@ def _correlations(rows: Sequence[Row]) -> str:
 
 def _correlation(rows: Sequence[Row], one: str, other: str) -> results.Correlation:
     both = [line for line in rows if line.get(one) and line.get(other)]
-    columns = ([float(line[name]) for line in both] for name in (one, other))
-    return results.correlation(*columns, [line["run.seed"] for line in both])
+    left, right = ([float(line[name]) for line in both] for name in (one, other))
+    return results.correlation(left, right, [line["run.seed"] for line in both])
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
