@@ -21,17 +21,18 @@ runs = fig2_beta_sweep.runs
 def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
     """The figure."""
     rows = methods.alike(rows)
-    panels = {
-        methods.title(rows, dataset): {
-            methods.NAMES[method]: [
-                plots.Cloud(beta, *(methods.sample(lines, name, results.mean) for name in ("total_correlation", "mig")))
-                for beta, lines in methods.by_beta(rows, dataset, method).items()
-            ]
-            for method in methods.OVER_BETA
-        }
-        for dataset in methods.present(rows)
-    }
-    return plots.against_tc(panels, f"{caption}; means with 90% bootstrap intervals, every seed a dot; β = 1: VAE")
+    panels = {methods.title(rows, dataset): _clouds(rows, dataset) for dataset in methods.present(rows)}
+    return plots.against_tc(panels, f"{caption}; {methods.INTERVALS.format('means')}")
+
+
+def _clouds(rows: Sequence[Row], dataset: str) -> dict[str, list[plots.Cloud]]:
+    """The clouds of each method; at β = 1 both are the VAE, which is shown once."""
+    found: dict[str, list[plots.Cloud]] = {}
+    for method in methods.OVER_BETA:
+        for beta, lines in methods.by_beta(rows, dataset, method).items():
+            means = (methods.sample(lines, name, results.mean) for name in ("total_correlation", "mig"))
+            found.setdefault(methods.NAMES["vae" if beta == 1 else method], []).append(plots.Cloud(beta, *means))
+    return {name: clouds if name != methods.NAMES["vae"] else clouds[:1] for name, clouds in found.items()}
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
@@ -48,7 +49,9 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
             lines.append([methods.NAMES[method], f"{beta:g}", *means])
         found = _correlation(rows, dataset, method)
         lines.append([methods.NAMES[method], "rank correlation over β, mean of seeds", found, ""])
-    return results.table(["method", "β", "mean TC (nats) [90% interval]", "mean MIG [90% interval]"], lines)
+    return results.table(
+        ["method", "β", "mean TC (nats) [90% interval or range]", "mean MIG [90% interval or range]"], lines
+    )
 
 
 def _correlation(rows: Sequence[Row], dataset: str, method: str) -> Correlation:

@@ -87,7 +87,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
             known = [f"{shared(p):.3f}", f"{ideal(p):.3f}"]
             lines.append([name, *known, _label(method).replace("\n", ", "), *found])
     header = ["joint distribution", "I(azimuth; elevation), nats", "MIG of the factors themselves", "method"]
-    header += ["median MIG [90% interval]", *(f"gap {name}" for name in FACTORS), "TC (nats)"]
+    header += ["median MIG [90% interval or range]", *(f"gap {name}" for name in FACTORS), "TC (nats)"]
     return f"{methods.title(rows, 'faces3d')}, one identity in one light:\n\n" + results.table(header, lines)
 
 
@@ -107,8 +107,8 @@ def explain(rows: Sequence[Row]) -> str:
     steps = sorted({int(line["steps"]) for line in results.finished(rows)})
     taken = " to ".join(f"{count:,}" for count in sorted({steps[0], steps[-1]})) if steps else "no"
     return (
-        "The likeliest cell of B, C and D has four times the probability of the least likely one, as in the paper; the "
-        "formulas are ours. Training draws images by these probabilities and MIG weighs them so. How long the paper "
-        f"trained on these 231 images, and with which β, we do not know: here {taken} steps. Its numbers are not known "
-        "to us, and InfoGAN, which it shows too, is not run here.\n"
+        "The likeliest cell of B, C and D has four times the probability of the least likely one, as in the paper (as "
+        "we recall it); the formulas are ours. Training draws images by these probabilities and MIG weighs them so. "
+        f"How long the paper trained on these 231 images, and with which β, we do not know: here {taken} steps. Its "
+        "numbers are not known to us, and InfoGAN, which it shows too (as we recall it), is not run here.\n"
     )

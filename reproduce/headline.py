@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -73,13 +73,14 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     """How far trainings that the pilot and its preset have in common ended alike, and on which processors."""
     ends = {run.id: run for run in fig3_mig_distribution.runs(PRESETS["cpu"]) if run.dataset == DATASET}
     migs = {(line["method"], *(float(line[name]) for name in _SETTINGS)): line for line in curves}
-    pairs = []
+    pairs, migs_there = [], {}
     for line in results.finished([line for line in rows if line["id"] in ends]):
         run = ends[line["id"]]
         weight = run.tc_weight if run.method == "factor_vae" else 0
         if there := migs.get((run.method, run.seed, int(line["steps"]), run.beta, weight)):
             name = f"{methods.NAMES[run.method]} with seed {run.seed}"
             pairs.append((name, float(there["data_mig"]), float(line["mig"]), line["device"]))
+            migs_there[run.id] = there["data_mig"]
     alike = [pair for pair in pairs if abs(pair[1] - pair[2]) < _ALIKE]
     apart = [pair for pair in pairs if pair not in alike]
     if not apart:
@@ -91,8 +92,23 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     return (
         "Of trainings that the pilot and the preset have in common, with the same settings and seed, "
         f"{len(alike)} have the same MIG within {_ALIKE:g} at the same step and {len(apart)} have not{others}: {told}. "
-        "A processor that rounds otherwise makes another training of the same seed."
+        "A processor that rounds otherwise makes another training of the same seed. "
+        f"{_instead(results.finished([line for line in rows if line['id'] in ends]), migs_there)}"
     )
+
+
+def _instead(rows: Sequence[Row], migs: Mapping[str, str]) -> str:
+    """What the orderings of figure 3 would be with other trainings of some runs, whose MIG is given by id."""
+    other = [{**line, "mig": migs.get(line["id"], line["mig"])} for line in rows]
+    told = []
+    for pair in fig3_mig_distribution.ORDER:
+        ours, theirs = (
+            results.compare(*(results.values(methods.of(lines, DATASET, method), "mig") for method in pair))
+            for lines in (rows, other)
+        )
+        if "factor_vae" not in pair and ours != theirs:
+            told.append(f"{' > '.join(methods.NAMES[method] for method in pair)}: {ours} becomes {theirs}")
+    return f"With the pilot's trainings in the place of those: {'; '.join(told)}." if told else ""
 
 
 def _listed(medians: dict[str, float], digits: int = 3) -> str:

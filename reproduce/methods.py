@@ -21,6 +21,9 @@ __all__ = ["BASELINES", "NAMES", "PAPER_BETAS", "in_line", "label", "short", "tu
 
 DATASETS = tuple(TITLES)
 
+#: What a figure over β says of its bars and dots.
+INTERVALS = "{} with 90% bootstrap intervals, of fewer than five seeds their range; every seed a dot"
+
 #: The methods that are run at several β.
 OVER_BETA = ("beta_vae", "beta_tcvae")
 
@@ -104,6 +107,14 @@ def tried(rows: Sequence[Row]) -> str:
         return ""
     chosen = "with the best median MIG of" if len(found) > 1 else "with the only weight tried,"
     return f"FactorVAE {chosen} γ = {listed}"
+
+
+def common(rows: Sequence[Row]) -> list[Row]:
+    """The rows of settings that every seed has."""
+    settings = [tuple(line[name] for name in line if name.startswith("run.") and name != "run.seed") for line in rows]
+    seeds = {line["run.seed"] for line in rows}
+    every = {setting for setting in settings if settings.count(setting) == len(seeds)}
+    return [line for line, setting in zip(rows, settings, strict=True) if setting in every]
 
 
 def sample(

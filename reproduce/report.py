@@ -26,19 +26,19 @@ _HEAD = """# Results
 Generated from `paper.csv` and the other `.csv` files here by `make figures`; not edited by hand.
 
 MIG is exact: computed from the posteriors of all images of a run, nothing sampled. Total correlation and index-code
-mutual information are of all images too, with 10,000 samples for the joint entropy (2,000 in curves and the pilot): a
-small one may come out below zero. Published values carry the mark of their source: **S**, quoted from a source that was
-read. For medians of MIG that source is another paper's repository, which cites them; that they are the medians of
-figure 3 is our inference. **M** is from memory of the paper, as we recall it.
+mutual information are of all images too, with 10,000 samples for the joint entropy (2,000 in curves, the pilot and the
+trial of FactorVAE): a small one may come out below zero. Published values carry the mark of their source: **S**, quoted
+from a source that was read. For medians of MIG that source is another paper's repository, which cites them; that they
+are the medians of figure 3 is our inference. **M** is from memory of the paper, as we recall it.
 
 Claims compare medians, with 90% bootstrap intervals; of fewer than five seeds these are no more than their range, which
 has the true median in it with 50% (two seeds), 75% (three) or 88% (four). Cliff's δ = P(a > b) − P(a < b) says how
-often one sample is above the other. p, of an exact one-sided rank test, says how often chance alone gives what was
-found: of a claim that fails, its opposite. No p of two seeds against two is below 0.17, and none of three against three
-below 0.05. Where several β are compared at once it is whole seeds that chance draws, since their runs begin alike; so
-it is with a rank correlation ρ, the mean of seeds, whose p is no less than 0.25 with two, 0.12 with three and 0.03 with
-five. p is not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes, but" is then not
-certain, nor is "failed (undecided)". A claim that fails is printed as failed, whatever its p.
+often one sample is above the other. p, of an exact one-sided rank test, says how often chance alone gives at least what
+was found: of a claim that fails, its opposite. No p of two seeds against two is below 0.17, and none of three against
+three below 0.05. Where several β are compared at once it is whole seeds that chance draws, since their runs begin
+alike; so it is with a rank correlation ρ, the mean of seeds, whose p is no less than 0.25 with two, 0.12 with three and
+0.03 with five. p is not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes, but" is then
+not certain, nor is "failed (undecided)". A claim that fails is printed as failed, whatever its p.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"
@@ -142,7 +142,7 @@ def _claims(claims: Sequence[Claim]) -> str:
 #: What may come of a claim: whether it holds, and whether that is uncertain.
 _OUTCOMES: dict[str, set[tuple[bool | None, bool]]] = {
     "hold": {(True, False)},
-    "hold without certainty": {(True, True)},
+    "hold in direction alone, without certainty": {(True, True)},
     "failed": {(False, False)},
     "failed without certainty": {(False, True)},
     "could not be decided or were not run": {(None, False), (None, True)},

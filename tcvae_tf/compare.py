@@ -247,8 +247,13 @@ def _values(rows: Sequence[Row], dataset: str, method: str, quantity: str) -> np
 
 
 def short(sample: np.ndarray) -> str:
-    """The median in three digits; a dash where nothing is known."""
-    return f"{np.median(sample):.3g}" if len(sample) else "–"
+    """The median as `_digits` shows it; a dash where nothing is known."""
+    return _digits(float(np.median(sample))) if len(sample) else "–"
+
+
+def _digits(number: float) -> str:
+    """Three digits or three decimals, of a large number one decimal."""
+    return f"{number:z.3f}" if abs(number) < 1 else f"{number:.3g}" if abs(number) < 100 else f"{number:.1f}"
 
 
 def _lines(rows: Sequence[Row], method: str, dataset: str) -> list[dict[str, Any]]:
@@ -282,13 +287,13 @@ def _tabulate(lines: Sequence[Mapping[str, Any]]) -> str:
     """The same as a table; a dash where there is nothing."""
 
     def cells(line: Mapping[str, Any]) -> list[object]:
-        also = ["–" if line[name] is None else f"{line[name]:.3g}" for name in _ALSO]
+        also = ["–" if line[name] is None else _digits(line[name]) for name in _ALSO]
         tested = ["–", "–"]
         if line["effect"] is not None:
             tested = [f"{line['effect']:+.2f}", results.p_text(line["p"])]
         return [line["label"], line["mig"], *also, *tested]
 
-    header = ["method", "median MIG [90% interval]", *_ALSO.values(), "δ of yours against it", "p"]
+    header = ["method", "median MIG [90% interval or range]", *_ALSO.values(), "δ of yours against it", "p"]
     return results.table(header, map(cells, lines))
 
 

@@ -54,7 +54,7 @@ def test_the_worked_example_is_trained_with_the_baseline_that_is_not_recorded(re
     assert len(rows) == 10
     migs = results.values(compare.of(rows, "dsprites", METHOD), "mig")
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {METHOD} |")]
-    assert results.median(migs).text() in line and "(n = 2)" in line
+    assert results.median(migs).text() in line and "(range, n = 2)" in line
     assert text in (tmp_path / "out" / "compare.md").read_text()
     told = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert (told["lines"][-1]["method"], told["lines"][-1]["mig"]["value"]) == (METHOD, pytest.approx(np.median(migs)))
@@ -79,8 +79,8 @@ def test_the_table_tests_one_s_own_model_against_each_method():
     found = {line[0]: line[1:] for line in lines[2:]}
     assert list(found) == ["VAE", "β-VAE, β = 4", "FactorVAE, γ = 10", "β-TCVAE, β = 6", METHOD]
     assert [line[-2:] for line in found.values()][:4] == [["+1.00", "p = 0.0079"]] * 3 + [["-1.00", "p = 0.0079"]]
-    assert found["VAE"][:4] == ["0.100 [0.100, 0.100] (n = 5)", "-101", "1.9", "0.55"]
-    assert found[METHOD] == ["0.300 [0.300, 0.300] (n = 5)", "–", "–", "0.65", "–", "–"]
+    assert found["VAE"][:4] == ["0.100 [0.100, 0.100] (n = 5)", "-101.0", "1.9", "0.550"]
+    assert found[METHOD] == ["0.300 [0.300, 0.300] (n = 5)", "–", "–", "0.650", "–", "–"]
     assert compare._least_p(5, 5) == pytest.approx(2 / 252) and compare._least_p(1, 1) == 1
 
 
@@ -183,12 +183,12 @@ def test_a_method_of_one_s_own_is_one_more_column_of_figure_3_and_of_the_table_o
     for script in (fig3_mig_distribution, table_metrics):
         figure = script.draw(rows, [], "a caption")
         ticks = [[tick.get_text() for tick in axes.get_xticklabels()] for axes in figure.axes]
-        assert {labels[-1] for labels in ticks} == {"my_model:\nmake_model", "β-TCVAE\nβ = 6"} or {
+        assert {labels[-1] for labels in ticks} == {"my_model:\nmake_model\nn = 2", "β-TCVAE\nβ = 6\nn = 2"} or {
             labels[-1] for labels in ticks
         } == {"my_model:\nmake_model", "β-TCVAE"}
         assert not any("nan" in text for text in (script.tabulate(rows, []), script.explain(rows)))
     three = fig3_mig_distribution.tabulate(rows, []).split("3D Faces")
-    assert f"| {METHOD} | – | 0.300 [0.300, 0.300] (n = 2)" in three[0] and METHOD not in three[1]
+    assert f"| {METHOD} | – | 0.300 [0.300, 0.300] (range, n = 2)" in three[0] and METHOD not in three[1]
     assert re.search(rf"^\| measure .* \| β-TCVAE \| {METHOD} \|", table_metrics.tabulate(rows, []), re.MULTILINE)
 
 
@@ -206,7 +206,7 @@ def test_records_of_one_s_own_are_reported_where_they_are_run_as_the_preset_runs
     results.write_rows(tmp_path / "records.csv", [{**line, "versions.keras": "3"} for line in rows])
     report.write({"fig3": fig3_mig_distribution, "fig2": reproduce.SCRIPTS["fig2"]}, {}, tmp_path)
     text = (tmp_path / "RESULTS.md").read_text()
-    assert f"| {METHOD} | – | 0.300 [0.300, 0.300] (n = 2)" in text and "0.77" not in text
+    assert f"| {METHOD} | – | 0.300 [0.300, 0.300] (range, n = 2)" in text and "0.77" not in text
     assert "preset quick: 18 of 18 runs" in (tmp_path / "figures" / "fig3-quick.svg").read_text().replace("\n", " ")
 
 

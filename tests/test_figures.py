@@ -96,7 +96,7 @@ def test_factor_vae_is_shown_with_its_best_weight_and_every_weight_is_listed():
     assert "| FactorVAE, γ = 40 (shown) | not known to us | 0.300" in text
     assert "γ = 40 (shown)" in text.split("3D Faces")[0]
     figure = fig3_mig_distribution.draw(rows, [], "preset cpu")
-    assert "FactorVAE\nγ = 40" in [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert "FactorVAE\nγ = 40\nn = 5" in [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert figure.get_supxlabel() == "preset cpu; FactorVAE with the best median MIG of γ = 10, 40"
     assert "with the best median MIG of γ = 10, 40" in fig3_mig_distribution.explain(rows)
     assert claim(fig3_mig_distribution, rows, "median MIG: β-TCVAE > FactorVAE, ").ours.count("0.200") == 3

@@ -66,7 +66,7 @@ def test_the_median_s_interval_covers_the_true_median_as_often_as_it_says(rng):
 def test_one_value_has_no_interval_and_none_no_median():
     assert str(results.median([0.25])) == "0.250 (one seed, no interval)"
     assert str(results.median([])) == "not run"
-    assert str(results.median([0.25, 0.35])) == "0.300 [0.250, 0.350] (n = 2)"
+    assert str(results.median([0.25, 0.35])) == "0.300 [0.250, 0.350] (range, n = 2)"
     assert np.isnan(results.median([0.25]).low)
 
 
@@ -93,8 +93,13 @@ def test_a_claim_of_order_is_tested_in_the_direction_that_was_found():
     assert (up.holds, down.holds) == (True, False)
     assert up.p == down.p == results.compare([3, 4, 5, 6], [0, 1, 2, 3.5]).p
     assert down.ours.endswith("δ = -0.88, p = 0.029")  # of what was found, not of the claim
-    assert up.ours == "4.500 [3.500, 6.000] (n = 4) against 1.500 [0.500, 3.500] (n = 4); δ = +0.88, p = 0.029"
+    assert (
+        up.ours
+        == "4.500 [3.000, 6.000] (range, n = 4) against 1.500 [0.000, 3.500] (range, n = 4); δ = +0.88, p = 0.029"
+    )
     assert results.Claim.greater("", "", [1.0], []).verdict == "not run"
+    level = results.Claim.greater("", "", [0, 6], [1, 4])  # its median is higher, but not its ranks
+    assert (level.holds, level.ours[-16:]) == (False, " +0.00, p = 0.67")
 
 
 @pytest.mark.parametrize(

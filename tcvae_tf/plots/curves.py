@@ -136,7 +136,8 @@ def against_beta(panels: Mapping[str, Mapping[str, Mapping[str, Mapping[float, S
     Args:
       panels: a row for each data set, by title; in it a panel for each quantity, by axis label with unit; in it a curve
         for each method: its samples by β. Where an interval is not finite there is no band; where it has no finite
-        neighbour, a line from its low end to its high one.
+        neighbour, a line from its low end to its high one. A β that only another method has breaks the line, and the
+        mark of a single seed is hollow.
       caption: printed below; it says what the intervals are.
     """
     columns = max(len(quantities) for quantities in panels.values())
@@ -147,9 +148,10 @@ def against_beta(panels: Mapping[str, Mapping[str, Mapping[str, Mapping[float, S
         for axes in row[len(quantities) :]:
             axes.remove()
         for axes, (label, methods) in zip(row, quantities.items(), strict=False):
+            betas = sorted({beta for samples in methods.values() for beta in samples})
             for method, samples in methods.items():
-                _over_beta(axes, samples, *_look(methods_of, method))
-            _ticks_at(axes, sorted({beta for samples in methods.values() for beta in samples}))
+                _over_beta(axes, samples, betas, *_look(methods_of, method))
+            _ticks_at(axes, betas)
             axes.set_xlabel("β")
             axes.set_ylabel(label)
             style.lattice(axes, "y")
@@ -172,10 +174,11 @@ def _entry(colour: str, mark: str, line: str = "-", size: float = 4):
     return Line2D([], [], color=colour, marker=mark, linestyle=line, markersize=size)
 
 
-def _over_beta(axes: Axes, samples: Mapping[float, Sample], colour: str, mark: str) -> None:
-    """One curve, with its band and its seeds."""
-    betas = np.array(sorted(samples), float)
-    drawn = [samples[beta] for beta in sorted(samples)]
+def _over_beta(axes: Axes, samples: Mapping[float, Sample], at: Sequence[float], colour: str, mark: str) -> None:
+    """One curve over all β, with its band and its seeds; it is broken where it has no samples, and a mark of one seed
+    is hollow."""
+    betas, nothing = np.array(at, float), Sample(np.zeros(0), np.nan, np.nan, np.nan)
+    drawn = [samples.get(beta, nothing) for beta in at]
     low, high = (np.array([getattr(sample, end) for sample in drawn], float) for end in ("low", "high"))
     known = np.isfinite(low) & np.isfinite(high)
     neighbour = np.zeros(len(known), bool)
@@ -186,9 +189,12 @@ def _over_beta(axes: Axes, samples: Mapping[float, Sample], colour: str, mark: s
     if (known & ~neighbour).any():
         alone = known & ~neighbour
         axes.vlines(betas[alone], low[alone], high[alone], color=colour, linewidth=3, alpha=0.3)
-    axes.plot(betas, [sample.middle for sample in drawn], f"{mark}-", color=colour, markersize=3.5, linewidth=1.2)
-    at = np.repeat(betas, [len(sample.values) for sample in drawn])
-    axes.plot(at, np.concatenate([np.asarray(sample.values, float) for sample in drawn]), "o", color=colour, **_SEED)
+    axes.plot(betas, [sample.middle for sample in drawn], "-", color=colour, linewidth=1.2)
+    for beta, sample in samples.items():
+        face = "white" if len(sample.values) == 1 else colour
+        axes.plot(beta, sample.middle, f"{mark}-", color=colour, markerfacecolor=face, markersize=3.5)
+    seeds = np.repeat(betas, [len(sample.values) for sample in drawn])
+    axes.plot(seeds, np.concatenate([np.asarray(sample.values, float) for sample in drawn]), "o", color=colour, **_SEED)
 
 
 #: How one seed is drawn among others.

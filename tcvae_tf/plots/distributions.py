@@ -57,7 +57,8 @@ def _mig_panel(axes: Axes, columns: Mapping, colours: Mapping[str, str], publish
             axes.text(place, 0.01, "not run", ha="center", va="bottom", color="0.5", fontsize=SMALL)
         if method in published:
             axes.plot(place + 0.32, published[method], "D", color="0.25", markersize=4, zorder=3)
-    axes.set_xticks(range(len(columns)), list(columns))
+    named = [f"{method}\nn = {len(sample)}" if len(sample) else method for method, sample in columns.items()]
+    axes.set_xticks(range(len(columns)), named)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     style.lattice(axes, "y")
 

@@ -4,6 +4,7 @@ nothing."""
 from tcvae_tf.results.claims import LEVEL, OWN, Claim
 from tcvae_tf.results.rows import Row, failed, failure, finished, merge, read_rows, row, table, values, write_rows
 from tcvae_tf.results.statistics import (
+    FEW,
     Comparison,
     Correlation,
     Estimate,
@@ -18,6 +19,7 @@ from tcvae_tf.results.statistics import (
 )
 
 __all__ = [
+    "FEW",
     "LEVEL",
     "OWN",
     "Claim",

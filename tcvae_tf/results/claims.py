@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tcvae_tf.results.statistics import Values, compare, median, p_text
+from tcvae_tf.results.statistics import FEW, Values, compare, median, p_text
 
 #: A finding is called certain where chance gives it less often.
 LEVEL = 0.05
@@ -34,9 +34,9 @@ class Claim:
 
     @classmethod
     def greater(cls, text: str, paper: str, a: Values, b: Values, *, digits: int = 3) -> Claim:
-        """That the median of a is above that of b."""
+        """That the median of a is above that of b, and δ too says so."""
         found, ours, theirs = compare(a, b), median(a), median(b)
-        holds = ours.value > theirs.value if len(a) and len(b) else None
+        holds = None if found.effect is None else ours.value > theirs.value and found.effect > 0
         said = f"{ours.text(digits)} against {theirs.text(digits)}"
         said += "" if holds is None else f"; {found.told(holds)}"
         return cls(text, paper, said, holds, found.one_sided(bool(holds)))
@@ -53,7 +53,7 @@ class Claim:
         doubt = {True: "the interval reaches beyond", False: "the interval reaches into it"}[inside[0]]
         if ours.n == 1:
             doubt = "one seed has no interval"
-        elif all(inside) and ours.n < 5:
+        elif all(inside) and ours.n < FEW:
             doubt = f"the range of {ours.n} seeds has the true median in it with but {1 - 2.0 ** (1 - ours.n):.0%}"
         elif all(inside) or not (inside[0] or crosses):
             doubt = ""
