@@ -102,6 +102,55 @@ def test_factor_vae_is_shown_with_its_best_weight_and_every_weight_is_listed():
     assert claim(fig3_mig_distribution, rows, "median MIG: β-TCVAE > FactorVAE, ").ours.count("0.200") == 3
 
 
+def test_of_few_betas_none_is_called_the_best():
+    rows = made_up.rows(fig2_beta_sweep.runs(QUICK), spread=0.04)
+    best = [claim for claim in fig2_beta_sweep.check(rows, []) if "highest" in claim.text]
+    assert len(best) == 4 and all(claim.holds is not None for claim in best)
+    two = [line for line in rows if line["run.beta"] in ("1", "4", "6")]
+    best = [claim for claim in fig2_beta_sweep.check(two, []) if "highest" in claim.text]
+    assert {(claim.ours, claim.verdict) for claim in best} == {
+        ("2 and 2 β above 1", "not decided: a highest one takes a sweep")
+    }
+
+
+def test_a_line_over_beta_is_broken_where_only_the_other_method_was_run_and_one_seed_is_hollow():
+    rows = made_up.rows([run for run in fig2_beta_sweep.runs(CPU) if run.dataset == "dsprites"])
+    rows = [line for line in rows if (line["run.method"], line["run.beta"]) != ("beta_tcvae", "4")]
+    rows = [
+        line
+        for line in rows
+        if (line["run.method"], line["run.beta"], line["run.seed"] == "0") != ("beta_vae", "4", False)
+    ]
+    ours = [line for line in fig2_beta_sweep.draw(rows, [], "").axes[1].lines if line.get_linewidth() == 1.2]
+    assert sum(np.isnan(line.get_ydata()).sum() for line in ours) == 1
+    hollow = [
+        line for line in fig2_beta_sweep.draw(rows, [], "").axes[1].lines if line.get_markerfacecolor() == "white"
+    ]
+    assert [list(line.get_xdata()) for line in hollow] == [[4]]
+
+
+def test_the_better_half_of_the_seeds_is_told_apart_from_the_other():
+    rows = made_up.rows([run for run in fig3_mig_distribution.runs(CPU) if run.dataset == "dsprites"])
+    for line in methods.of(rows, "dsprites", "beta_tcvae"):
+        good = line["run.seed"] in ("0", "2", "4")
+        line["mig"], line["total_correlation"] = ("0.38", "0.08") if good else ("0.11", "0.2")
+    told = (
+        "5 seeds on dSprites the best 3 have a median MIG of 0.380 and a TC of 0.080 nats, the others 0.110 and 0.200."
+    )
+    assert told in fig3_mig_distribution.explain(rows)
+    assert "0.110, 0.110, 0.380, 0.380, 0.380" in fig3_mig_distribution.tabulate(rows, [])
+    few = [line for line in rows if line["run.seed"] != "4"]
+    assert "best half" not in fig3_mig_distribution.explain(few)
+
+
+def test_measures_are_correlated_over_settings_that_every_seed_has():
+    rows = made_up.rows([run for run in fig3_mig_distribution.runs(QUICK) if run.dataset == "dsprites"])
+    assert methods.common(rows) == rows
+    rest = [line for line in rows if (line["run.method"], line["run.seed"]) != ("vae", "0")]
+    assert {line["run.method"] for line in methods.common(rest)} == {"beta_vae", "factor_vae", "beta_tcvae"}
+    assert len(methods.common(rest)) == 6 and methods.common([]) == []
+
+
 def test_mig_against_tc_shows_means_and_judges_by_ranks():
     rows = made_up.rows(fig4_mig_vs_tc.runs(CPU), spread=0.04)
     found = claim(fig4_mig_vs_tc, rows, "MIG falls with TC: β-TCVAE")

@@ -154,6 +154,8 @@ def test_a_seed_that_ends_elsewhere_on_another_processor_is_told():
     told = headline._again(here, curves)
     assert "1 have the same MIG within 0.001 at the same step and 1 have not, all of them on another processor" in told
     assert "(another): β-VAE with seed 0 0.300 and 0.050." in told
+    changed = "With the pilot's trainings in the place of those: "
+    assert f"{changed}β-VAE > VAE: δ = -1.00, p = 1 becomes δ = +1.00, p = 0.5." in told
     for line in here:
         line["device"] = "one"
     assert "1 have not: β-VAE" in headline._again(here, curves)
