@@ -107,12 +107,14 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     """Each training as far as it has come."""
     lines: list[list[object]] = []
+    common = _reached(rows)  # of runs that have come less far than others
     for label, found in _by_run(rows).items():
-        last = found[-1]
+        last, then = found[-1], f"{float(_last(found, common)['data_mig']):.3f}"
         numbers = [f"{float(last[name]):.3f}" for name in ("data_mig", "data_total_correlation", "discriminator_tc")]
         accuracy, elbo = f"{float(last['discriminator_accuracy']):.3f}", f"{float(last['data_elbo']):.1f}"
-        lines.append([label, f"{int(last['step']):,}", *numbers, accuracy, elbo])
-    header = ["FactorVAE", "steps", "MIG", "TC (nats)", "TC by the discriminator", "its accuracy", "ELBO (nats)"]
+        lines.append([label, then, f"{int(last['step']):,}", *numbers, accuracy, elbo])
+    header = ["FactorVAE", f"MIG after {common:,} steps", "steps", "MIG", "TC (nats)", "TC by the discriminator"]
+    header += ["its accuracy", "ELBO (nats)"]
     return results.table(header, lines)
 
 

@@ -63,13 +63,15 @@ def test_what_is_not_at_its_end_decides_nothing(rows):
     so_far = "not decided: 1,440 of 14,400 steps so far"
     assert [claim.verdict for claim in claims] == ["yes, but one seed", so_far, so_far, so_far]
     assert [claim.ours for claim in claims][2] == "0.005 against 0.005"
+    assert "| γ = 10, rate 0.0001 | 0.005 | 14,400 |" in script.tabulate(cut, [])
+    assert "| FactorVAE | MIG after 1,440 steps |" in script.tabulate(cut, [])
     told = "; ".join(f"γ = 40, rate {rate}: 1,440 of 14,400 steps so far" for rate in ("0.0001", "0.001"))
     assert told in script.caption(cut) and told in script.explain(cut)
     assert "so far" not in script.caption(rows) + script.explain(rows)
 
 
 def test_table_and_figure_show_the_discriminator_beside_the_exact_value(rows):
-    assert "| γ = 10, rate 0.001 | 14,400 | 0.110 | 2.000 | 0.200 | 0.600 | -90.0 |" in script.tabulate(rows, [])
+    assert "| γ = 10, rate 0.001 | 0.110 | 14,400 | 0.110 | 2.000 | 0.200 | 0.600 | -90.0 |" in script.tabulate(rows, [])
     figure = script.draw(rows, [], script.caption(rows))
     labels = [line.get_label() for line in figure.axes[2].lines]
     assert {"γ = 10, rate 0.001", "γ = 10, rate 0.001*"} < set(labels) and len(labels) == 8
