@@ -30,6 +30,7 @@ class Codes:
       prior_cross_entropy: −E_q(z_j) log p(z_j), [D] in nats, for priors other than N(0, 1).
 
     Raises:
+      TypeError: a grid that is no FactorGrid.
       ValueError: wrong shapes or counts, values that are not finite, a scale that is not positive; the message says
         which.
     """
@@ -42,6 +43,8 @@ class Codes:
     prior_cross_entropy: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.grid, FactorGrid):
+            raise TypeError(f"Codes: grid must be a tc.FactorGrid; got {type(self.grid).__name__}")
         n = len(self.grid)
         for name in ("loc", "scale", "log_px", "prior_cross_entropy"):
             value = getattr(self, name)
@@ -104,8 +107,10 @@ class Codes:
 
     @classmethod
     def load(cls, path: str | Path) -> Codes:
-        """Reads what `save` wrote."""
-        with np.load(path, allow_pickle=False) as archive:
+        """Reads what `save` wrote; .npz is added to the name where `save` added it."""
+        path = Path(path)
+        added = path.with_name(path.name + ".npz")
+        with np.load(added if path.suffix != ".npz" and added.exists() else path, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
             arrays = {name: archive[name] for name in archive.files if name != "header"}
         grid = FactorGrid(**header["grid"], weights=arrays.pop("weights", None))
@@ -124,13 +129,18 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
       verbose: 0 for no progress bar; "auto" shows one where there is more than a moment's work.
 
     Raises:
-      ValueError: images of another shape than the model's, or no posteriors.
+      TypeError: data that are no Dataset.
+      ValueError: images of another shape than the model's, no posteriors, or a batch_size below 1.
     """
     import keras
     import tensorflow as tf
 
     from tcvae_tf.models import ENCODE
 
+    if not hasattr(data, "grid"):
+        raise TypeError(f"encode takes a Dataset, see tc.load and tc.datasets.from_arrays; got {type(data).__name__}")
+    if batch_size < 1:
+        raise ValueError(f"encode: batch_size must be 1 or more; got {batch_size}")
     inner = getattr(vae, "vae", vae)
     vae = inner if hasattr(inner, "encode_batch") else custom.Own(vae, data.image_shape)
     if tuple(data.image_shape) != tuple(vae.image_shape):

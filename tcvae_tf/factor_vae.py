@@ -11,6 +11,7 @@ import tensorflow as tf
 from tcvae_tf import distributions, replicas
 from tcvae_tf.datasets import decode
 from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, track
+from tcvae_tf.tracing import EachShape
 
 #: Draws within a step: z of either batch, and the permutation.
 _FIRST, _SECOND, _PERMUTE = range(3)
@@ -49,8 +50,8 @@ class FactorVAE(keras.Model):
                 f"discriminator {discriminator.input_shape} → {discriminator.output_shape} does not fit: it takes "
                 f"{vae.latent_dim} latents and gives two logits"
             )
-        if tc_weight < 0 or batches not in (1, 2):
-            raise ValueError(f"FactorVAE: tc_weight must not be negative, batches 1 or 2; got {tc_weight}, {batches}")
+        if not 0 <= tc_weight < np.inf or batches not in (1, 2):
+            raise ValueError(f"FactorVAE: tc_weight must be 0 or more, batches 1 or 2; got {tc_weight}, {batches}")
         self.vae, self.discriminator, self.batches = vae, discriminator, batches
         replicas.synchronise(discriminator)
         self._first_tc_weight = float(tc_weight)
@@ -112,6 +113,17 @@ class FactorVAE(keras.Model):
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    train_function: Any
+    test_function: Any
+
+    def make_train_function(self, force: bool = False) -> None:
+        if force or self.train_function is None:
+            self.train_function = EachShape(self, "train_function", super().make_train_function)
+
+    def make_test_function(self, force: bool = False) -> None:
+        if force or self.test_function is None:
+            self.test_function = EachShape(self, "test_function", super().make_test_function)
 
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""

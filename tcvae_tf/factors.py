@@ -200,7 +200,7 @@ def joint_weights(grid: FactorGrid, joint: str) -> np.ndarray:
 
 def _distribution(weights: Any, count: int) -> np.ndarray:
     """Checks that `weights` is a distribution over `count` cells and returns it as float64."""
-    p = np.asarray(weights, np.float64)
+    p = np.array(weights, np.float64)  # a copy, so that nobody changes it
     if p.shape != (count,):
         raise ValueError(f"FactorGrid: weights must have shape ({count},), one per cell in C order; got {p.shape}")
     if not np.all(np.isfinite(p)) or p.min() < 0:

@@ -27,7 +27,7 @@ def mws_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
       ValueError: B > N.
     """
     _check_sizes(batch_size, dataset_size)
-    return np.full((batch_size, batch_size), -np.log(dataset_size * batch_size))
+    return np.full((batch_size, batch_size), -np.log(float(dataset_size) * float(batch_size)))
 
 
 def mss_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
@@ -86,8 +86,8 @@ ESTIMATORS: dict[str, Callable[[int, int], np.ndarray]] = {
 
 def _stratified_weights(batch_size: int, dataset_size: int) -> tuple[float, float, float]:
     """The weights of the sample's own image, of the stratified one and of each other."""
-    m = batch_size - 1
-    return 1 / dataset_size, (dataset_size - m) / (dataset_size * m), 1 / m
+    n, m = float(dataset_size), float(batch_size) - 1  # products of integers may overflow
+    return 1 / n, (n - m) / (n * m), 1 / m
 
 
 def check_batch(estimator: str, batch_size: int | None, dataset_size: int) -> None:

@@ -15,6 +15,17 @@ import tcvae_tf.convolutions  # noqa: F401  (a saved model may hold its layers)
 from tcvae_tf import distributions, memory, replicas
 from tcvae_tf.datasets import decode
 from tcvae_tf.objective import Objective
+from tcvae_tf.tracing import EachShape
+
+
+def __getattr__(name: str) -> Any:
+    """FactorVAE too is had from here, though its own module needs this one."""
+    if name == "FactorVAE":
+        import tcvae_tf
+
+        return tcvae_tf.FactorVAE
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 #: Streams of noise that never meet: a training step, an evaluation and an encoding draw from different ones.
 TRAIN, EVALUATE, ENCODE = range(3)
@@ -45,7 +56,8 @@ class VAE(keras.Model):
       xla: whether encoding is compiled by XLA; `compile` decides it together with training.
 
     Raises:
-      ValueError: encoder and decoder that do not fit together, or a missing dataset_size.
+      TypeError: an objective that is no `tc.Objective`.
+      ValueError: encoder and decoder that do not fit together, or a dataset_size that is missing or below 1.
     """
 
     def __init__(
@@ -60,10 +72,14 @@ class VAE(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(objective, Objective | None):
+            raise TypeError(f"VAE: objective must be a tc.Objective, such as tc.Objective(beta=6.0); got {objective!r}")
+        if dataset_size is not None and not int(dataset_size) >= 1:
+            raise ValueError(f"VAE: dataset_size is N, the number of training images; got {dataset_size}")
         self.encoder, self.decoder = encoder, decoder
         replicas.synchronise(encoder, decoder)
         self.objective = objective or Objective()
-        self.dataset_size, self.seed = dataset_size, seed
+        self.dataset_size, self.seed = None if dataset_size is None else int(dataset_size), seed
         self.prior_family, self.posterior_family = prior, posterior
         distributions.posterior(0.0, 1.0, posterior)
         check_shapes_known(encoder, decoder)
@@ -219,6 +235,17 @@ class VAE(keras.Model):
         """Keras' fit, stopped by a FloatingPointError that names the step and the term when one is not finite."""
         callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
         return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    train_function: Any
+    test_function: Any
+
+    def make_train_function(self, force: bool = False) -> None:
+        if force or self.train_function is None:
+            self.train_function = EachShape(self, "train_function", super().make_train_function)
+
+    def make_test_function(self, force: bool = False) -> None:
+        if force or self.test_function is None:
+            self.test_function = EachShape(self, "test_function", super().make_test_function)
 
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""

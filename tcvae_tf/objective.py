@@ -75,11 +75,17 @@ def kl_terms(
       prior: family of p(z_j), or the distribution itself, such as `vae.prior`.
 
     Raises:
-      ValueError: an unknown estimator, a batch whose size is not known when traced, or one larger than N.
+      ValueError: an unknown estimator, tensors of unlike shapes or dtypes, a batch whose size is not known when traced,
+        or one larger than N.
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; choose from {', '.join(ESTIMATORS)}")
     z, loc, scale = (tf.convert_to_tensor(tensor) for tensor in (z, loc, scale))
+    if z.shape.rank != 2 or not all(z.shape.is_compatible_with(other.shape) for other in (loc, scale)):
+        raise ValueError(f"z, loc and scale must all be [B, D]; got {z.shape}, {loc.shape} and {scale.shape}")
+    if not z.dtype == loc.dtype == scale.dtype:
+        names = ", ".join(tensor.dtype.name for tensor in (z, loc, scale))
+        raise ValueError(f"z, loc and scale must be of one dtype; got {names}")
     check_batch(estimator, z.shape[0], dataset_size)
     log_weights = tf.constant(ESTIMATORS[estimator](z.shape[0], dataset_size), z.dtype)
     joint, product = log_qz(tf.transpose(z), tf.transpose(loc), tf.transpose(scale), log_weights, posterior)
@@ -124,6 +130,7 @@ class Objective:
       lambda_annealing: T of λ, in steps; 0 for none.
 
     Raises:
+      TypeError: weights that are no numbers.
       ValueError: weights that are negative or not finite, negative steps, or an unknown estimator.
     """
 
@@ -136,6 +143,8 @@ class Objective:
 
     def __post_init__(self) -> None:
         weights = (self.alpha, self.beta, self.gamma)
+        if not all(isinstance(weight, (int, float, np.number)) for weight in weights):
+            raise TypeError(f"Objective: alpha, beta and gamma are numbers; got {weights}")
         if not all(np.isfinite(weight) and weight >= 0 for weight in weights):
             raise ValueError(f"Objective: alpha, beta and gamma must be finite and not negative; got {weights}")
         if min(self.beta_warmup, self.lambda_annealing) < 0:

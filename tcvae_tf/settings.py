@@ -94,7 +94,8 @@ class Run:
     Fields that a method fixes, or does not use, take one value, so that runs that differ only in those have one id:
     for "vae" and "factor_vae" α = β = γ = 1, for "beta_vae" α = γ = β, and only "factor_vae" has a discriminator. A
     method of one's own, "module:function", is handed the run and may use any field; all of them tell its runs apart. A
-    width of 0 becomes the network's own at once: dataclasses.replace(run, network="conv") needs a width too.
+    width of 0 becomes the network's own at once: dataclasses.replace(run, network="conv") needs a width too. What a
+    method fixed stays when dataclasses.replace changes the method: give α, β, γ and tc_weight with it.
 
     Raises:
       ValueError: an unknown name, or a number out of range.
@@ -196,7 +197,10 @@ class Run:
         pairs = [pair.split("=") for pair in self.fix.split(",") if pair]
         if not all(len(pair) == 2 and pair[1].strip().isdigit() for pair in pairs):
             raise ValueError(f"Run: fix must be name=value index, with commas between; got {self.fix!r}")
-        return {name.strip(): int(value) for name, value in pairs}
+        found = {name.strip(): int(value) for name, value in pairs}
+        if len(found) < len(pairs):
+            raise ValueError(f"Run: fix holds each factor at one value; got {self.fix!r}")
+        return found
 
     @property
     def recipe(self) -> int:

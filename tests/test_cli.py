@@ -115,6 +115,11 @@ def test_every_field_of_a_run_is_a_flag_with_its_default_and_meaning(capsys, nam
         (["train", "--dataset=no_such_module:f"], 2, "No module named 'no_such_module'"),
         (["train", "--fix=size=0"], 2, "size"),
         (["train", "--batch_size=1000000"], 2, "does not fit"),
+        (
+            ["train", "--method=factor_vae", "--thin=16", "--batch_size=8"],
+            2,
+            "batch_size 8 does not fit dsprites-thin16 with 12 images, 2 batches a step; choose 1 to 6",
+        ),
         (["train", "--thin=100"], 2, "no factor has two values"),
         (["train", "--measure_every=-1"], 2, "--measure_every: 0 for never"),
         (["sweep", "--dataset=dsprites,foo"], 2, "unknown data set 'foo'"),

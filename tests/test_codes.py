@@ -114,3 +114,22 @@ def test_samples_are_of_the_mixture_over_images(posterior, variance):
     assert np.array_equal(z, codes.sample(40_000, seed=1))
     with pytest.raises(ValueError, match="these codes are 'gamma'"):
         tc.Codes(codes.loc, codes.scale, grid, posterior="gamma").sample(1)
+
+
+def test_codes_are_found_under_the_name_that_they_were_saved_by(rng, tmp_path):
+    codes = tc.Codes(rng.normal(size=(6, 2)), np.ones((6, 2)), GRID)
+    codes.save(tmp_path / "codes")
+    for name in ("codes", "codes.npz"):
+        assert np.array_equal(tc.Codes.load(tmp_path / name).loc, codes.loc)
+
+
+def test_what_cannot_be_encoded_or_is_no_grid_is_told(squares):
+    parts = tc.networks.mlp(squares.image_shape, 2, 8, seed=0)
+    vae = tc.VAE(*parts, seed=0)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"encode: batch_size must be 1 or more; got {size}"):
+            tc.encode(vae, squares, batch_size=size)
+    with pytest.raises(TypeError, match=r"encode takes a Dataset, see .*; got ndarray"):
+        tc.encode(vae, squares.images(range(8)))
+    with pytest.raises(TypeError, match=r"grid must be a tc\.FactorGrid; got NoneType"):
+        tc.Codes(np.zeros((4, 2)), np.ones((4, 2)), None)

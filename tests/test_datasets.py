@@ -137,6 +137,41 @@ def test_equal_weights_give_the_order_of_a_permutation(squares):
     assert np.array_equal(np.sort(data.order(1, 2)), np.arange(108))
 
 
+def test_a_cell_that_cannot_occur_stays_so(squares):
+    weights = np.full(108, 1 / 107)
+    weights[3] = 0
+    holed = squares.weighted(weights)
+    with pytest.raises(ValueError, match="squares-weighted: 1 cells cannot occur, and may have no image; give them"):
+        holed.weighted(np.full(108, 1 / 108))
+    assert len(holed.weighted(weights)) == 107
+
+
+def test_who_gave_the_weights_cannot_change_them(squares):
+    weights = np.full(108, 1 / 108)
+    data = squares.weighted(weights)
+    weights[:] = 0
+    assert data.grid.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "message"),
+    [
+        ([[0, 1], [2, 3]], ValueError, r"one or a list of them, flat in C order; got \(2, 2\)"),
+        ([0.0, 1.0], TypeError, "integers, flat in C order; got float64"),
+        ([True] * 108, TypeError, "integers, flat in C order; got bool"),
+    ],
+)
+def test_images_are_asked_for_by_flat_integers(squares, full, indices, error, message):
+    for data in (squares, full):
+        with pytest.raises(error, match=message):
+            data.images(indices)
+
+
+def test_one_image_and_no_image_may_be_asked_for(squares, full):
+    assert squares.images(5).shape == (1, 8, 8, 1) and np.array_equal(squares.images(-1), squares.images([107]))
+    assert squares.images([]).shape == (0, 8, 8, 1) and full.images([]).shape == (0, 64, 64, 1)
+
+
 def test_weights_that_do_not_fit_the_images_are_refused(squares):
     with pytest.raises(ValueError, match=r"weights must have shape \(108,\)"):
         squares.weighted(np.full(54, 1 / 54))

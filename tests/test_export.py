@@ -226,6 +226,16 @@ def test_any_batch_goes(loaded, exported, count):
     assert moved.shape == (count, 8, 8, 1)
 
 
+def test_numpy_s_own_floats_are_taken_too(loaded):
+    images = np.random.default_rng(0).random((2, 8, 8, 1))
+    for name in ("encode", "reconstruct"):
+        wide, narrow = (tf.nest.flatten(getattr(loaded, name)(found)) for found in (images, np.float32(images)))
+        assert all(np.array_equal(a, b) for a, b in zip(wide, narrow, strict=True))
+    points = np.linspace(-2, 2, 5)
+    moved = [loaded.traverse(image, 0, points) for image in (images[0], np.float32(images[0]))]
+    assert np.array_equal(*moved) and np.array_equal(moved[0], loaded.traverse(np.float32(images[0]), 0, POINTS))
+
+
 def test_the_same_seed_gives_the_same_images_and_another_does_not(loaded):
     draws = [loaded.sample(5, seed).numpy() for seed in (1, 1, 2)]
     assert np.array_equal(draws[0], draws[1])

@@ -361,3 +361,30 @@ def test_a_network_whose_shapes_are_not_known_is_told_what_to_do():
         tc.VAE(Subclassed((4,)), subclassed()[1])
     with pytest.raises(ValueError, match=r"keras.Sequential\(\[keras.Input\(shape\), network\]\)"):
         tc.FactorVAE(tc.VAE(*functional()), Subclassed((2,)))
+
+
+# --- batches of several shapes ----------------------------------------------------------------------------------------
+
+
+def test_batches_of_any_fixed_shapes_train_and_are_evaluated_by_one_model(squares):
+    bits = squares.images(range(108))
+    shades = tc.datasets.from_arrays((200 * bits).astype(np.uint8), squares.grid.to_values(np.arange(108)))
+    model, other = (make("vae", run_eagerly=False, jit_compile=False) for _ in range(2))
+    model.evaluate(squares.batches(18), verbose=0)
+    found = model.evaluate(squares.batches(27), verbose=0, return_dict=True)
+    assert found == other.evaluate(squares.batches(27), verbose=0, return_dict=True)
+    for data, size in ((squares, 18), (squares, 27), (shades, 27), (squares, 18)):
+        model.fit(data.batches(size), verbose=0)
+    assert int(model.step) == 6 + 4 + 4 + 6
+
+
+def test_a_batch_of_another_size_can_be_given_by_hand(squares, kind):
+    model = make(kind, run_eagerly=False, jit_compile=False)
+    images = squares.images(range(108))
+    for size in (16, 24, 16):
+        model.train_on_batch(images[:size])
+        model.test_on_batch(images[:size])
+    assert int(model.step) == 3
+    if kind == "factor_vae":
+        with pytest.raises(ValueError, match="two batches: give an even number of images, not 15"):
+            model.train_on_batch(images[:15])

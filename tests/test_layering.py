@@ -14,7 +14,7 @@ PACKAGE = ROOT / "tcvae_tf"
 ROOMS = [
     {"version", "files", "memory", "provenance", "words"},
     {"factors", "convolutions", "networks", "distributions"},
-    {"replicas", "minibatch"},
+    {"replicas", "minibatch", "tracing"},
     {"objective"},
     {"datasets"},
     {"models"},
@@ -112,7 +112,7 @@ def test_imports_go_down_the_list_of_rooms(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_packages_are_imported_where_they_are_used(path):
     _, others = imported(path)
-    numerical = {"networks", "convolutions", "distributions", "replicas", "minibatch", "objective"}
+    numerical = {"networks", "convolutions", "distributions", "replicas", "minibatch", "objective", "tracing"}
     allowed = numerical | {"models", "factor_vae", "callbacks", "export"}
     if path.stem == "tfds_builders":  # builders exist by being imported; nothing else imports them
         assert others & HEAVY == {"tensorflow_datasets"}

@@ -271,3 +271,10 @@ def test_bad_calls_are_refused(rng):
         tc.mig(codes, method="histogram", bins=1)
     with pytest.raises(ValueError, match="two values or more"):
         score(loc[:1], scale[:1], tc.FactorGrid(("a",), (1,)))
+
+
+@pytest.mark.parametrize("method", ["monte_carlo", "histogram"])
+def test_no_samples_are_not_taken_for_all(rng, method):
+    codes = tc.Codes(rng.normal(size=(12, 2)), np.ones((12, 2)), tc.FactorGrid(("a", "b"), (3, 4)))
+    with pytest.raises(ValueError, match="bins and samples must be 2 or more"):
+        tc.mig(codes, method=method, samples=0)

@@ -256,3 +256,12 @@ def test_mss_needs_two_images(estimator):
 def test_a_batch_larger_than_the_data_is_refused(estimator):
     with pytest.raises(ValueError, match="≤ N; got batch size 11"):
         objective.ESTIMATORS[estimator](11, 10)
+
+
+def test_sizes_of_any_kind_of_integer_give_the_same_weights():
+    """Their product is beyond int32."""
+    for weights in (objective.mws_log_weights, objective.mss_log_weights, objective.mss_released_log_weights):
+        plain = weights(3_000, 737_280)
+        assert np.isfinite(plain).all()
+        for size in (np.int32(737_280), tf.constant(737_280)):
+            assert np.array_equal(weights(np.int32(3_000), size), plain)

@@ -288,3 +288,23 @@ def test_a_missing_dataset_size_is_named():
 def test_images_of_another_shape_are_refused(squares):
     with pytest.raises(ValueError, match="do not fit a model for"):
         make(squares).fit(np.zeros((10, 9, 9, 1), np.float32), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"dataset_size": 0}, ValueError, "dataset_size is N, the number of training images; got 0"),
+        ({"objective": "beta_tcvae"}, TypeError, "objective must be a tc.Objective, such as"),
+    ],
+)
+def test_options_that_make_no_model_are_told(squares, options, error, message):
+    with pytest.raises(error, match=message):
+        tc.VAE(*tc.networks.mlp(squares.image_shape, 2, 8, seed=0), **options)
+
+
+def test_both_models_are_had_from_one_place():
+    from tcvae_tf import models
+
+    assert models.FactorVAE is tc.FactorVAE and models.VAE is tc.VAE
+    with pytest.raises(AttributeError, match="no attribute 'GAN'"):
+        models.GAN  # noqa: B018

@@ -251,3 +251,22 @@ def test_the_terms_of_laplace_posteriors_sum_to_the_kl_whatever_the_prior(rng, p
     q = np.exp(-np.abs(z[:, None] - loc) / scale - np.log(2 * scale))
     expected = log_q.sum(axis=1) - np.log(q.prod(axis=2).mean(axis=1))
     assert exact["mutual_information"].numpy() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": np.ones(3)}, r"must all be \[B, D\]; got \(8, 3\), \(8, 3\) and \(3,\)"),
+        ({"z": np.zeros((2, 8, 3))}, r"must all be \[B, D\]; got \(2, 8, 3\)"),
+        ({"loc": np.zeros((8, 3), np.float32)}, "one dtype; got float64, float32, float64"),
+    ],
+)
+def test_terms_of_tensors_that_do_not_fit_are_refused(change, message):
+    arrays = {"z": np.zeros((8, 3)), "loc": np.zeros((8, 3)), "scale": np.ones((8, 3))}
+    with pytest.raises(ValueError, match=message):
+        objective.kl_terms(**{**arrays, **change}, dataset_size=16, estimator="mws")
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    with pytest.raises(TypeError, match="alpha, beta and gamma are numbers; got"):
+        tc.Objective(beta="6")

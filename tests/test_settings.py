@@ -152,3 +152,8 @@ def test_a_method_of_one_s_own_may_use_every_field():
 def test_what_is_no_function_is_no_method(method):
     with pytest.raises(ValueError, match=r"unknown method .* choose from vae, .*, module:function"):
         tc.Run(method=method)
+
+
+def test_a_factor_is_held_at_one_value():
+    with pytest.raises(ValueError, match="holds each factor at one value; got 'b=0,b=1'"):
+        tc.Run(fix="b=0,b=1")

@@ -62,8 +62,18 @@ class Dataset:
         return self._sha256
 
     def images(self, indices: Any) -> np.ndarray:
-        """Images at flat C-order grid indices, float32 [n, H, W, C] in [0, 1]."""
-        rows = self.stored(np.atleast_1d(indices))
+        """Images at flat C-order grid indices, float32 [n, H, W, C] in [0, 1].
+
+        Raises:
+          TypeError: indices that are not integers.
+          ValueError: indices of more than one axis.
+        """
+        indices = np.atleast_1d(np.asarray(indices))
+        if indices.ndim != 1:
+            raise ValueError(f"images: indices must be one or a list of them, flat in C order; got {indices.shape}")
+        if indices.size and indices.dtype.kind not in "iu":
+            raise TypeError(f"images: indices must be integers, flat in C order; got {indices.dtype}")
+        rows = self.stored(indices.astype(np.intp))
         if self.storage.ndim == 2:
             pixels = np.unpackbits(rows, axis=1, count=int(np.prod(self.image_shape)))
             return pixels.reshape(-1, *self.image_shape).astype(np.float32)
@@ -137,8 +147,15 @@ class Dataset:
         return Dataset(self.storage[indices], grid, self.image_shape, name, self.source)
 
     def weighted(self, weights: np.ndarray) -> Dataset:
-        """The same images with probabilities p(n), [N]: epochs then draw from p(n), and measures weigh by it."""
+        """The same images with probabilities p(n), [N]: epochs then draw from p(n), and measures weigh by it.
+
+        Raises:
+          ValueError: no distribution over the cells, or one that gives more than 0 to a cell that has 0 now, since it
+            may have no image.
+        """
         grid = dataclasses.replace(self.grid, weights=weights)
+        if count := np.count_nonzero(grid.probabilities[self.grid.probabilities == 0]):
+            raise ValueError(f"{self.name}: {count} cells cannot occur, and may have no image; give them weight 0 too")
         return Dataset(self.storage, grid, self.image_shape, f"{self.name}-weighted", self.source, self._sha256)
 
 

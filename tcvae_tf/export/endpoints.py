@@ -120,6 +120,8 @@ class Served(tf.Module):
         found = {}
         for name, every in _specs(self.vae).items():
             for specs in every:
+                if any(spec.dtype == tf.float64 for spec in specs):
+                    continue  # signatures take float32, as before
                 suffix = "_uint8" if specs[0].dtype == tf.uint8 else ""
                 found[name + suffix] = _by_name(getattr(self, name), _OUTPUTS[name], specs)
         specs = _specs(self.vae)["reconstruct"][0]
@@ -127,17 +129,18 @@ class Served(tf.Module):
 
 
 def _specs(vae: VAE) -> dict[str, list[tuple[tf.TensorSpec, ...]]]:
-    """The arguments that each endpoint takes, one tuple for each type of image."""
-    kinds = (tf.float32, tf.uint8)
+    """The arguments that each endpoint takes, one tuple for each type: NumPy's float64 is taken too."""
+    kinds = (tf.float32, tf.uint8, tf.float64)
     batches = [(tf.TensorSpec((None, *vae.image_shape), kind, "images"),) for kind in kinds]
     one = [tf.TensorSpec(vae.image_shape, kind, "image") for kind in kinds]
-    where = (tf.TensorSpec((), tf.int32, "latent"), tf.TensorSpec((None,), tf.float32, "range"))
+    latent = tf.TensorSpec((), tf.int32, "latent")
+    ranges = [tf.TensorSpec((None,), kind, "range") for kind in (tf.float32, tf.float64)]
     return {
         "encode": batches,
         "decode": [(tf.TensorSpec((None, vae.latent_dim), tf.float32, "z"),)],
         "reconstruct": batches,
         "sample": [(tf.TensorSpec((), tf.int32, "count"), tf.TensorSpec((), tf.int32, "seed"))],
-        "traverse": [(image, *where) for image in one],
+        "traverse": [(image, latent, values) for image in one for values in ranges],
     }
 
 
@@ -158,7 +161,7 @@ def _moved(z: tf.Tensor, latent: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     there = tf.debugging.Assert((latent >= 0) & (latent <= last), [f"latent must be 0 to {last}; got", latent])
     with tf.control_dependencies([there]):
         moves = tf.equal(tf.range(last + 1), latent)
-    return tf.where(moves, values[:, None], z)
+    return tf.where(moves, tf.cast(values, z.dtype)[:, None], z)
 
 
 def _by_name(function: Any, outputs: tuple[str, ...], specs: tuple[tf.TensorSpec, ...]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from tcvae_tf import provenance
 from tcvae_tf.codes import Codes
 from tcvae_tf.metrics import draws, families, sampling
+from tcvae_tf.metrics.decomposition import elbo_decomposition  # noqa: F401  (information too: had from here as well)
 from tcvae_tf.words import at_most
 
 METHODS = ("exact", "monte_carlo", "histogram")
@@ -104,7 +105,12 @@ def mig(
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
     if method != "histogram":
         families.of(codes, f"{method} MIG")
-    if bins < 2 or tolerance <= 0 or (samples is None and method == "monte_carlo") or (samples or 2) < 2:
+    if (
+        bins < 2
+        or tolerance <= 0
+        or (samples is None and method == "monte_carlo")
+        or (2 if samples is None else samples) < 2
+    ):
         raise ValueError("mig: bins and samples must be 2 or more, and tolerance positive")
     grid = codes.grid
     factors = grid.varying if method == "histogram" else tuple(grid.scored or ())

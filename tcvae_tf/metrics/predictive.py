@@ -13,6 +13,7 @@ from tcvae_tf import provenance
 from tcvae_tf.codes import Codes
 from tcvae_tf.metrics import sampling
 from tcvae_tf.metrics.draws import Draws, entropy, need_sklearn
+from tcvae_tf.metrics.votes import beta_vae_score, factor_vae_score  # noqa: F401  (they predict: had from here as well)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
