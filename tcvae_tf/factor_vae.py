@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tcvae_tf import distributions, replicas
+from tcvae_tf import distributions, replicas, tracing
 from tcvae_tf.datasets import decode
 from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, track
-from tcvae_tf.tracing import EachShape
 
 #: Draws within a step: z of either batch, and the permutation.
 _FIRST, _SECOND, _PERMUTE = range(3)
@@ -114,16 +113,8 @@ class FactorVAE(keras.Model):
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    train_function: Any
-    test_function: Any
-
-    def make_train_function(self, force: bool = False) -> None:
-        if force or self.train_function is None:
-            self.train_function = EachShape(self, "train_function", super().make_train_function)
-
-    def make_test_function(self, force: bool = False) -> None:
-        if force or self.test_function is None:
-            self.test_function = EachShape(self, "test_function", super().make_test_function)
+    make_train_function = tracing.each_shape("train")
+    make_test_function = tracing.each_shape("test")
 
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""

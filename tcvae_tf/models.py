@@ -12,10 +12,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tcvae_tf.convolutions  # noqa: F401  (a saved model may hold its layers)
-from tcvae_tf import distributions, memory, replicas
+from tcvae_tf import distributions, memory, replicas, tracing
 from tcvae_tf.datasets import decode
 from tcvae_tf.objective import Objective
-from tcvae_tf.tracing import EachShape
 
 
 def __getattr__(name: str) -> Any:
@@ -236,16 +235,8 @@ class VAE(keras.Model):
         callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
-    train_function: Any
-    test_function: Any
-
-    def make_train_function(self, force: bool = False) -> None:
-        if force or self.train_function is None:
-            self.train_function = EachShape(self, "train_function", super().make_train_function)
-
-    def make_test_function(self, force: bool = False) -> None:
-        if force or self.test_function is None:
-            self.test_function = EachShape(self, "test_function", super().make_test_function)
+    make_train_function = tracing.each_shape("train")
+    make_test_function = tracing.each_shape("test")
 
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
