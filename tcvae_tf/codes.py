@@ -30,7 +30,7 @@ class Codes:
       prior_cross_entropy: −E_q(z_j) log p(z_j), [D] in nats, for priors other than N(0, 1).
 
     Raises:
-      TypeError: a grid that is no FactorGrid.
+      TypeError: a grid that is no FactorGrid, or arrays of something else than real numbers.
       ValueError: wrong shapes or counts, values that are not finite, a scale that is not positive; the message says
         which.
     """
@@ -50,6 +50,8 @@ class Codes:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.asarray(value))
+                if getattr(self, name).dtype.kind in "cOSUMm":
+                    raise TypeError(f"Codes: {name} must hold real numbers; got {getattr(self, name).dtype}")
         if self.loc.ndim == 2 and self.loc.shape[1] == n != len(self.loc):
             raise ValueError(f"Codes: loc is {self.loc.shape}, [D, N]; transpose it to [N, D] = [{n}, {len(self.loc)}]")
         if self.loc.ndim != 2 or len(self.loc) != n or self.loc.shape[1] < 1:

@@ -42,6 +42,8 @@ class FactorGrid:
     def __post_init__(self) -> None:
         if isinstance(self.names, str) or isinstance(self.scored, str):
             raise ValueError(f"FactorGrid: give sequences of names, not a string; got {self.names!r}, {self.scored!r}")
+        if not np.iterable(self.names) or not np.iterable(self.sizes):
+            raise ValueError(f"FactorGrid: give sequences of names and sizes; got {self.names!r} and {self.sizes!r}")
         if not all(isinstance(size, (int, np.integer)) for size in self.sizes):
             raise ValueError(f"FactorGrid: sizes must be whole numbers; got {self.sizes}")
         names, sizes = tuple(self.names), tuple(int(size) for size in self.sizes)

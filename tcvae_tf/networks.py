@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,6 +221,7 @@ class _Layers:
         return keras.layers.Rescaling(factors, name="loc_and_log_scale")(outputs)
 
     def dense(self, inputs, units: int, activation: str | None = None, name: str | None = None):
+        units = operator.index(units)  # Keras takes none of NumPy's integers
         return keras.layers.Dense(units, activation, name=name, **self._initial(inputs.shape[-1]))(inputs)
 
     def wide(self, inputs, units: int, name: str | None = None):

@@ -133,3 +133,6 @@ def test_what_cannot_be_encoded_or_is_no_grid_is_told(squares):
         tc.encode(vae, squares.images(range(8)))
     with pytest.raises(TypeError, match=r"grid must be a tc\.FactorGrid; got NoneType"):
         tc.Codes(np.zeros((4, 2)), np.ones((4, 2)), None)
+    for wrong in (np.full((6, 2), "a"), np.full((6, 2), 1j)):
+        with pytest.raises(TypeError, match="Codes: loc must hold real numbers; got"):
+            tc.Codes(wrong, np.ones((6, 2)), GRID)

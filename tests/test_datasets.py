@@ -452,3 +452,12 @@ def test_rows_may_be_numbered_by_small_integers(tmp_path, kind):
 def test_a_row_that_is_not_there_is_an_error(mapped):
     with pytest.raises(IndexError):
         cache.take(mapped[1], np.array([50]))
+
+
+def test_what_is_no_name_no_grid_and_no_seed_is_told(squares):
+    with pytest.raises(ValueError, match="unknown data set None; choose from dsprites"):
+        tc.load(None)
+    with pytest.raises(TypeError, match=r"grid must be a tc\.FactorGrid, or leave it out; got \(3, 4\)"):
+        tc.datasets.from_arrays(np.zeros((12, 4, 4)), np.arange(12), grid=(3, 4))
+    with pytest.raises(TypeError, match="integer"):
+        squares.batches(4, seed=None)

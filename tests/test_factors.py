@@ -157,3 +157,9 @@ def test_an_unknown_joint_distribution_or_too_few_factors_are_refused():
         joint_weights(POSE, "even")
     with pytest.raises(ValueError, match="joint=correlated needs two scored factors; the grid has a"):
         joint_weights(tc.FactorGrid(("a", "b"), (3, 1)), "correlated")
+
+
+@pytest.mark.parametrize("arguments", [{"names": ("a",), "sizes": 3}, {"names": None, "sizes": (3,)}])
+def test_names_and_sizes_are_sequences(arguments):
+    with pytest.raises(ValueError, match="give sequences of names and sizes; got"):
+        tc.FactorGrid(**arguments)

@@ -169,3 +169,10 @@ def test_a_saved_model_with_convolutions_loads_where_only_the_model_was_imported
     code = "import keras; from tcvae_tf import VAE; print(type(keras.models.load_model('vae.keras')).__name__)"
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.stdout.strip() == "VAE", found.stderr[-500:]
+
+
+def test_sizes_may_be_numpy_s_integers_and_no_fractions():
+    encoder, decoder = tc.networks.mlp((4, 4, 1), latent_dim=np.int64(2), width=np.int32(8))
+    assert (encoder.output_shape, decoder.input_shape) == ((None, 4), (None, 2))
+    with pytest.raises(TypeError, match="integer"):
+        tc.networks.mlp((4, 4, 1), latent_dim=2.5)

@@ -45,7 +45,7 @@ def check_name(name: str) -> None:
     Raises:
       ValueError: neither one of ours nor module:function.
     """
-    if ":" not in name and name not in _LOADERS:
+    if not isinstance(name, str) or (":" not in name and name not in _LOADERS):
         raise ValueError(f"unknown data set {name!r}; {suggest(name, [*_LOADERS, 'module:function'])}")
 
 

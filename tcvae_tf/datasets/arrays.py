@@ -44,6 +44,8 @@ def from_arrays(
         raise ValueError(f"factors must be [n, K] with a row for each of the {len(pixels)} images; got {table.shape}")
     if grid is None:
         grid, table = _grid_of(table, names, scored)
+    elif not isinstance(grid, FactorGrid):
+        raise TypeError(f"grid must be a tc.FactorGrid, or leave it out; got {grid!r}")
     elif names is not None or scored is not None:
         raise ValueError("give either grid or names and scored, not both: the grid has its own names")
     order = _placement(grid, table)

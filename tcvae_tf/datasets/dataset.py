@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ class Dataset:
         """
         import tensorflow as tf
 
-        steps = self.steps_per_epoch(batch_size)
+        steps, seed = self.steps_per_epoch(batch_size), operator.index(seed)
         epoch, begin = first_epoch, first_step
 
         def one_epoch() -> Iterator[np.ndarray]:
