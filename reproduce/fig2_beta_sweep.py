@@ -35,7 +35,10 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
         methods.title(rows, dataset): {axis: _curves(rows, dataset, name) for name, (axis, _) in QUANTITIES.items()}
         for dataset in methods.present(rows)
     }
-    return plots.against_beta(panels, f"{caption}; {methods.INTERVALS.format('medians')}; β = 1: VAE")
+    curves = [curve for panel in panels.values() for methods_of in panel.values() for curve in methods_of.values()]
+    single = any(len(sample.values) == 1 for curve in curves for sample in curve.values())
+    told = [caption, methods.INTERVALS.format("medians"), "β = 1: VAE", *(["hollow: one seed"] if single else [])]
+    return plots.against_beta(panels, "; ".join(told))
 
 
 def _curves(rows: Sequence[Row], dataset: str, quantity: str) -> dict[str, dict[float, plots.Sample]]:

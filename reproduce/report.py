@@ -38,7 +38,7 @@ was found: of a claim that fails, its opposite. No p of two seeds against two is
 three below 0.05. Where several β are compared at once it is whole seeds that chance draws, since their runs begin
 alike; so it is with a rank correlation ρ, the mean of seeds, whose p is no less than 0.25 with two, 0.12 with three and
 0.03 with five. p is not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes, but" is then
-not certain, nor is "failed (undecided)". A claim that fails is printed as failed, whatever its p.
+not certain, nor is "failed, but". A claim that fails is printed as failed, whatever its p.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"

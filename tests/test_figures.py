@@ -127,6 +127,7 @@ def test_a_line_over_beta_is_broken_where_only_the_other_method_was_run_and_one_
         line for line in fig2_beta_sweep.draw(rows, [], "").axes[1].lines if line.get_markerfacecolor() == "white"
     ]
     assert [list(line.get_xdata()) for line in hollow] == [[4]]
+    assert "hollow: one seed" in fig2_beta_sweep.draw(rows, [], "").get_supxlabel().replace("\n", " ")
 
 
 def test_the_better_half_of_the_seeds_is_told_apart_from_the_other():

@@ -53,16 +53,16 @@ def test_claims_that_hold_and_claims_that_fail():
     claims = fig3.check([results.row(record) for record in records("quick")], PAPER)
     verdicts = {claim.text: claim.verdict for claim in claims}
     unsure, failed = "yes, but p = 0.17", "🔴 **NO: failed**"
-    near = "yes, but the range of 2 seeds has the true median in it with but 50%"
+    near = "yes, but the range of 2 seeds has the true median in it with a probability of 50%"
     assert verdicts == {
         "median MIG: β-TCVAE > β-VAE": unsure,
         f"median MIG: β-TCVAE > β-VAE, {STAND_IN}": unsure,
         f"median MIG: β-TCVAE > FactorVAE, {STAND_IN}": unsure,
         f"median MIG: β-TCVAE > VAE, {STAND_IN}": unsure,
         "median MIG: β-TCVAE > FactorVAE": unsure,
-        "median MIG: β-VAE > FactorVAE": f"{failed} (undecided: p = 0.17)",
+        "median MIG: β-VAE > FactorVAE": f"{failed}, but p = 0.17",
         "median MIG: FactorVAE > VAE": unsure,
-        "median MIG: β-VAE > VAE": f"{failed} (undecided: p = 0.17)",
+        "median MIG: β-VAE > VAE": f"{failed}, but p = 0.17",
         "median MIG: β-TCVAE > VAE": unsure,
         "median MIG of VAE within ±0.1 of the published 0.10 (S)": near,
         "median MIG of β-VAE within ±0.1 of the published 0.21 (S)": failed,
@@ -152,7 +152,9 @@ def test_a_seed_that_ends_elsewhere_on_another_processor_is_told():
         if line["run.method"] == "beta_vae":
             line["device"], curve["data_mig"] = "another", "0.3"
     told = headline._again(here, curves)
-    assert "1 have the same MIG within 0.001 at the same step and 1 have not, all of them on another processor" in told
+    assert (
+        "1 have the same MIG within 0.001 at the same step and 1 have not, each of these on another processor" in told
+    )
     assert "(another): β-VAE with seed 0 0.300 and 0.050." in told
     changed = "With the pilot's trainings in the place of those: "
     assert f"{changed}β-VAE > VAE: δ = -1.00, p = 1 becomes δ = +1.00, p = 0.5." in told

@@ -83,7 +83,7 @@ def test_verdicts_say_when_chance_may_have_decided():
     assert (claim(True, 0.01).verdict, claim(True, 0.01).certain) == ("yes", True)
     assert (claim(True, 0.33).verdict, claim(True, 0.33).certain) == ("yes, but p = 0.33", False)
     assert claim(False, 0.01).verdict == "🔴 **NO: failed**"
-    assert claim(False, 0.333).verdict == "🔴 **NO: failed** (undecided: p = 0.33)"
+    assert claim(False, 0.333).verdict == "🔴 **NO: failed**, but p = 0.33"
     assert claim(None, doubt="n = 2 can show nothing").verdict == "not decided: n = 2 can show nothing"
 
 
@@ -106,13 +106,13 @@ def test_a_claim_of_order_is_tested_in_the_direction_that_was_found():
     ("sample", "verdict"),
     [
         ([0.19, 0.2, 0.2, 0.2, 0.21], "yes"),
-        ([0.19, 0.2, 0.21], "yes, but the range of 3 seeds has the true median in it with but 75%"),
+        ([0.19, 0.2, 0.21], "yes, but the range of 3 seeds has the true median in it with a probability of 75%"),
         ([0.19, 0.2, 0.5], "yes, but the interval reaches beyond"),
         ([0.2], "yes, but one seed has no interval"),
-        ([0.19, 0.21], "yes, but the range of 2 seeds has the true median in it with but 50%"),
-        ([0.19, 0.5], "🔴 **NO: failed** (undecided: the interval reaches into it)"),
+        ([0.19, 0.21], "yes, but the range of 2 seeds has the true median in it with a probability of 50%"),
+        ([0.19, 0.5], "🔴 **NO: failed**, but the interval reaches into it"),
         ([0.5, 0.6], "🔴 **NO: failed**"),
-        ([0.25, 0.5, 0.6], "🔴 **NO: failed** (undecided: the interval reaches into it)"),
+        ([0.25, 0.5, 0.6], "🔴 **NO: failed**, but the interval reaches into it"),
         ([0.5, 0.5, 0.6], "🔴 **NO: failed**"),
         ([], "not run"),
     ],

@@ -186,7 +186,7 @@ CLEAN = Command(
     _clean_flags,
     _clean,
     "[ROOT]",
-    "list old checkpoints, codes and leftovers of runs with their sizes; --delete removes them",
+    "list checkpoints, codes and leftovers of runs with their sizes; --delete removes them",
     (
         "tcvae clean runs",
         "tcvae clean runs --kinds=checkpoints,leftovers --delete",

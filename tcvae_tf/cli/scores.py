@@ -69,7 +69,8 @@ SCORE = Command(
     "FILE [FILE]",
     "measure the posteriors of any model, from an npz or npy file",
     (
-        "tcvae score posteriors.npz --grid=shape=3,scale=6,orientation=40,posX=32,posY=32",
+        "tcvae score posteriors.npz --grid=shape=3,scale=6,orientation=40,posX=32,posY=32 "
+        "--scored=scale,orientation,posX,posY",
         "tcvae score runs/dsprites-vae-mlp1200-b1-s0-123456/codes.npz --json=-",
         "tcvae score posteriors.npz --grid=shape=3,x=32,y=32 --scored=x,y --all",
     ),

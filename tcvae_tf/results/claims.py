@@ -54,7 +54,8 @@ class Claim:
         if ours.n == 1:
             doubt = "one seed has no interval"
         elif all(inside) and ours.n < FEW:
-            doubt = f"the range of {ours.n} seeds has the true median in it with but {1 - 2.0 ** (1 - ours.n):.0%}"
+            chance = 1 - 2.0 ** (1 - ours.n)
+            doubt = f"the range of {ours.n} seeds has the true median in it with a probability of {chance:.0%}"
         elif all(inside) or not (inside[0] or crosses):
             doubt = ""
         return cls(text, paper, str(ours), inside[0], doubt=doubt)
@@ -75,4 +76,4 @@ class Claim:
             return f"not decided: {doubt}" if doubt else "not run"
         if self.holds:
             return f"yes, but {doubt}" if doubt else "yes"
-        return "🔴 **NO: failed**" + (f" (undecided: {doubt})" if doubt else "")
+        return "🔴 **NO: failed**" + (f", but {doubt}" if doubt else "")
