@@ -97,10 +97,11 @@ class Preset:
         """How the preset differs from the paper on a part of PAPER, in words; nothing for the paper's own."""
         paper, seeds = Run(**PAPER[part]), len(self.seeds_of(part))
         usual = dataclasses.asdict(paper)
+        changed = {name: value for name, value in self.of(part).items() if value != usual[name]}
         if not paper.steps:
             usual["steps"] = f"{paper.epochs} epochs"
         usual |= {name: f"{usual[name]} of ours, since the paper's is not known" for name in OURS.get(part, ())}
-        listed = [f"{name} {value} instead of {usual[name]}" for name, value in self.of(part).items()]
+        listed = [f"{name} {value} instead of {usual[name]}" for name, value in changed.items()]
         return listed + ([f"{seeds} {'seed' if seeds == 1 else 'seeds'} a method"] if seeds < PAPER_SEEDS else [])
 
 
