@@ -392,3 +392,18 @@ def test_the_choices_are_those_of_the_modules_that_serve_them():
     assert settings._CHOICES["prior"] == tuple(distributions.PRIORS)
     assert settings._CHOICES["posterior"] == tuple(distributions.POSTERIORS)
     assert all(hasattr(networks, name) for name in settings.NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f avx512bw\n", "AMD EPYC with AVX-512"),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx2\n", "AMD EPYC"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_how_wide_they_compute(told, name, tmp_path, monkeypatch):
+    from tcvae_tf import provenance
+
+    (tmp_path / "cpuinfo").write_text(told)
+    monkeypatch.setattr(provenance, "Path", lambda _: tmp_path / "cpuinfo")
+    assert provenance.processor() == name
