@@ -79,8 +79,8 @@ def _departures(found: Sequence[Row], preset: Preset) -> list[str]:
     for name in _parts(found):
         stand_in = any(line["data.source"] == "stand-in" for line in found if part(line) == name)
         other = ["images that are a rendered stand-in"] if stand_in else []
-        trained = any(line["run.method"] == "factor_vae" for line in found if part(line) == name)
-        listed = other + [d for d in preset.deviations(name) if trained or not d.startswith("discriminator")]
+        factor_vae = any(line["run.method"] == "factor_vae" for line in found if part(line) == name)
+        listed = other + preset.deviations(name, discriminator=factor_vae)
         seeds = seeds_each([line for line in found if part(line) == name])
         listed += [f"{seeds} so far"] if seeds != str(len(preset.seeds_of(name))) else []
         told.append(f"Departs from the paper on {name}: " + ("; ".join(listed) or "nothing"))

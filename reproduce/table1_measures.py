@@ -180,11 +180,10 @@ def properties(rows: Sequence[Row], measure: str) -> dict[str, bool]:
     def lost(change: str, level: float = 1.0) -> float:
         return (perfect - _median(rows, measure, change, level)) / (perfect - chance)
 
-    between, within = _spread(rows, measure)
     turned = [float(row["level"]) for row in rows if row["change"] == "rotation" and float(row["level"]) >= 0.5]
     return {
         "axis": min(lost("rotation", level) for level in set(turned)) > 0.1,
-        "unbiased": between < 0.001 or between < within,
+        "unbiased": _spread(rows, measure)[0] < 0.001,
         "general": abs(lost("shuffling")) < 0.05 and lost("noise") > 0.5,
     }
 
@@ -229,9 +228,9 @@ def explain(rows: Sequence[Row]) -> str:
         "Copies are as many more latents, pure noise where their correlation is 0.\n"
         "\n"
         "Our reading of the three words, in parts of the way from a perfect to a random code. Axis: any rotation from "
-        "22.5° to 45° costs more than a tenth. Unbiased: on a code of middling quality the score moves, when the "
-        "measure's own settings change, by less than 0.001 or less than its seeds differ in one setting; the exact MIG "
-        "has no setting but its tolerance. General: encoding "
+        "22.5° to 45° costs more than a tenth. Unbiased: the score moves by less than 0.001 when the measure's own "
+        "settings change, on a code of middling quality; of a sampled score a move smaller than what its seeds differ "
+        "by may be chance. The exact MIG has no setting but its tolerance. General: encoding "
         "values in any order costs less than 5%, and σ = 3, which leaves hardly any information in z, takes more than "
         "half; a measure of the means alone cannot see σ.\n"
         "\n"

@@ -140,7 +140,7 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: 
     from tcvae_tf import metrics
 
     data = load(run)
-    steps = run.step_count(steps_per_epoch(run, data))  # an error, here, of a batch that does not fit
+    steps = run.step_count(data.steps_per_epoch(run.batch_size, run.batches_per_step))  # or a batch that does not fit
     header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, **provenance.of(data), **_source(run)}
     header, found = _trained_before(home, run, header)
     if found is None:
@@ -200,22 +200,6 @@ def load(run: Run) -> Any:
     return data
 
 
-def steps_per_epoch(run: Run, data: Any) -> int:
-    """Whole steps in an epoch of a run on its images.
-
-    Raises:
-      ValueError: a batch, or FactorVAE's two, of more images than there are.
-    """
-    batches = run.images_per_step // run.batch_size
-    if run.images_per_step > len(data):
-        taken = f", {batches} batches a step" if batches > 1 else ""
-        raise ValueError(
-            f"batch_size {run.batch_size} does not fit {data.name} with {len(data)} images{taken}; "
-            f"choose 1 to {len(data) // batches}"
-        )
-    return data.steps_per_epoch(run.images_per_step)
-
-
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     """Starts over where a checkpoint was made from other data, by other versions or source, or with other threads."""
     before = files.read_fields(home / "run.json")
@@ -267,7 +251,7 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     from tcvae_tf import callbacks
 
     checkpoint = home / CHECKPOINT
-    per_epoch = steps_per_epoch(run, data)
+    per_epoch = data.steps_per_epoch(run.batch_size, run.batches_per_step)
     steps = run.step_count(per_epoch)
     saved = (checkpoint, callbacks.previous(checkpoint))
     own = (lambda: model(run, data, steps)) if run.own else None

@@ -244,8 +244,13 @@ class Run:
 
     @property
     def images_per_step(self) -> int:
-        """Images that a training step takes: one batch, or two for FactorVAE."""
-        return self.batch_size * (self.discriminator_batches if self.method == "factor_vae" else 1)
+        """Images that a training step takes."""
+        return self.batch_size * self.batches_per_step
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches that a training step takes: one, or two for FactorVAE."""
+        return self.discriminator_batches if self.method == "factor_vae" else 1
 
     def step_count(self, steps_per_epoch: int) -> int:
         """Training steps in all."""

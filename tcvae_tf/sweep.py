@@ -93,11 +93,16 @@ class Preset:
             {"method": "beta_tcvae", "beta": PAPER_BETAS["beta_tcvae"]},
         ]
 
-    def deviations(self, part: str = "dsprites") -> list[str]:
-        """How the preset differs from the paper on a part of PAPER, in words; nothing for the paper's own."""
+    def deviations(self, part: str = "dsprites", discriminator: bool = True) -> list[str]:
+        """How the preset differs from the paper on a part of PAPER, in words; nothing for the paper's own.
+
+        What only FactorVAE has is left out without `discriminator`.
+        """
         paper, seeds = Run(**PAPER[part]), len(self.seeds_of(part))
         usual = dataclasses.asdict(paper)
         changed = {name: value for name, value in self.of(part).items() if value != usual[name]}
+        if not discriminator:
+            changed = {name: value for name, value in changed.items() if not name.startswith("discriminator_")}
         if not paper.steps:
             usual["steps"] = f"{paper.epochs} epochs"
         usual |= {name: f"{usual[name]} of ours, since the paper's is not known" for name in OURS.get(part, ())}

@@ -26,8 +26,8 @@ _OF_METHODS = ("alpha", "gamma", "estimator", "tc_weight", "discriminator_")
 _LONG = ("versions.", "dimension_kl.")
 
 _TABLE_HELP = """ROOT is a directory with runs at or below it, a records.csv, or a record.json; default: runs. A line
-holds the runs that differ in their seed alone: the median of each measure, its 90% bootstrap interval where there are
-several, and their number n. --by chooses other columns, and pools what differs in the rest;
+holds the runs that differ in their seed alone: the median of each measure, its 90% bootstrap interval, of fewer than
+five their range, and their number n. --by chooses other columns, and pools what differs in the rest;
 --where leaves records out.
 """
 

@@ -61,7 +61,7 @@ def _train(values: Any, words: list[str]) -> None:
         datasets.check_name(run.dataset)
         done = runs.read_record(run, values.root) is not None
         if not done:
-            runs.steps_per_epoch(run, runs.load(run))
+            runs.load(run).steps_per_epoch(run.batch_size, run.batches_per_step)
     command.note(f"{'already done:' if done else 'run'} {run.id} in {values.root}")
     # Keras draws its bars on standard output, which belongs to the record where it is no terminal.
     verbose = 0 if values.quiet or not sys.stdout.isatty() else 1

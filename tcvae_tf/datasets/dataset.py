@@ -97,13 +97,19 @@ class Dataset:
             return rng.permutation(self._cells)
         return rng.choice(self._cells, size=len(self), p=p)
 
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Whole batches in an epoch. The ragged rest is dropped: it would change B, and with it the estimators."""
-        if not 1 <= batch_size <= len(self):
-            raise ValueError(
-                f"batch_size {batch_size} does not fit {self.name} with {len(self)} images; choose 1 to {len(self)}"
-            )
-        return len(self) // batch_size
+    def steps_per_epoch(self, batch_size: int, batches: int = 1) -> int:
+        """Whole steps in an epoch, each of so many batches. The ragged rest is dropped: it would change B, and with it
+        the estimators.
+
+        Raises:
+          ValueError: there are not as many images.
+        """
+        most = len(self) // batches
+        if not 1 <= batch_size <= most:
+            taken = f", {batches} batches a step" if batches > 1 else ""
+            told = f"batch_size {batch_size} does not fit {self.name} with {len(self)} images{taken}"
+            raise ValueError(f"{told}; choose 1 to {most}")
+        return most // batch_size
 
     def batches(self, batch_size: int, seed: int = 0, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
         """A tf.data.Dataset for `fit`: each pass over it is the next epoch, in the order of (seed, epoch).

@@ -156,7 +156,11 @@ def against_beta(panels: Mapping[str, Mapping[str, Mapping[str, Mapping[float, S
             axes.set_ylabel(label)
             style.lattice(axes, "y")
         row[0].set_title(style.wrapped(title, figure.get_figwidth(), style.FONT), loc="left")
-    style.key(figure, {method: _entry(*_look(methods_of, method)) for method in methods_of})
+    entries = {method: _entry(*_look(methods_of, method)) for method in methods_of}
+    curves = (curve for quantities in panels.values() for methods in quantities.values() for curve in methods.values())
+    if any(len(sample.values) == 1 for curve in curves for sample in curve.values()):
+        entries["one seed"] = _ring(16)
+    style.key(figure, entries)
     style.describe(figure, caption)
     return figure
 
