@@ -145,8 +145,8 @@ _TOLD = (
     "Steps are timed in Keras' own loop, everything included: input, unpacking, noise, likelihood, TC, gradients, "
     "Adam, metrics. The models of a size take turns, and medians are compared; what is said to be of a process of its "
     "own, and the parts on throughput and convolutions, run one after the other. The bound of a step is the time of "
-    "its matrix products alone, forward and backward, each at its own shape by NumPy's BLAS or by XLA, whichever is "
-    "faster here.\n"
+    "its matrix products alone, forward and backward, each at its own shape by NumPy's BLAS, by XLA or by "
+    "TensorFlow's own kernel, whichever is fastest here.\n"
 )
 _CAPTION = (
     "Seconds of a β-TCVAE step (width 256, batch 512, D = 10 where they are not varied), and of exact MIG; log-log, "
@@ -174,10 +174,11 @@ def _line(row: Row) -> list[str]:
 
 #: What would be tried next where a target is missed, by the work that the profile is of.
 _NEXT = {
-    "step at paper size": "Next: the products of the widest layers by BLAS, which does some of them faster and which "
-    "XLA does not call on a CPU.",
+    "step at paper size": "The products are oneDNN's, between XLA's programs: on a CPU XLA's own are slower, and it "
+    "calls no library for them. Next: the last layer's gradient without the transposition that follows it.",
     "step of preset cpu": "An epoch is 1,440 of these steps. Next: products in bfloat16, where a processor has them "
-    "(AMX, AVX512-BF16): TensorFlow's own kernels are several times as fast in it, XLA's on a CPU no faster.",
+    "(AMX, AVX512-BF16): TensorFlow's own kernels are several times as fast in it, XLA's on a CPU no faster. Products "
+    "by oneDNN between XLA's programs, as at paper size, take more time here, with two threads.",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "
     "differ by a factor for each image: six products of a layer where there are seven, if no layer mixes images (batch "
     "normalisation does) and no factor is too small for float16. Or z and the permuted z as one batch. Either would "

@@ -1,7 +1,8 @@
 """What this machine can do, which the times of training are held against: matrix products, memory, exponentials.
 
-The matrix products of a training step are timed one by one, at the shapes of the network, by NumPy's BLAS and by XLA;
-the faster of the two counts. Their sum is the bound of a step: nothing that multiplies the same matrices can be faster.
+The matrix products of a training step are timed one by one, at the shapes of the network, by NumPy's BLAS, by XLA and
+by TensorFlow's own kernel; the fastest of them counts. Their sum is the bound of a step: nothing that multiplies the
+same matrices can be faster.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def discriminator(batch: int, width: int, latents: int = 10, layers: int = 6) ->
 class Bound:
     """The time of products, measured a round at a time, between whatever it is compared with.
 
-    Each distinct product is timed by each library; the medians over rounds count, of the faster library.
+    Each distinct product is timed by each library; the medians over rounds count, of the fastest library.
     """
 
     def __init__(self, products: Sequence[Product]) -> None:
@@ -79,7 +80,7 @@ class Bound:
         return sum(count * product.flop for product, count in self._counts.items())
 
     def measure(self, least: float = 0.02) -> None:
-        """One round: all products by one library, then all by the other."""
+        """One round: all products by one library, then all by the next."""
         for library in range(max(map(len, self._ways.values()))):
             time.sleep(_SPINNING)
             for product, ways in self._ways.items():
@@ -93,7 +94,7 @@ class Bound:
 
 def _ways(product: Product) -> list[Callable[[], Any]]:
     """The product by each library, called once already."""
-    ways = [*([] if on_gpu() else [_by_numpy(product)]), _by_xla(product)]
+    ways = [*([] if on_gpu() else [_by_numpy(product)]), *(_by_tensorflow(product, xla) for xla in (True, False))]
     for way in ways:
         way()
     return ways
@@ -127,13 +128,13 @@ def _by_numpy(product: Product) -> Callable[[], Any]:
     return lambda: np.matmul(first, second, out=out)
 
 
-def _by_xla(product: Product) -> Callable[[], Any]:
+def _by_tensorflow(product: Product, xla: bool) -> Callable[[], Any]:
     import tensorflow as tf
 
     first, second = map(tf.constant, _operands(product))
     which = {"transpose_a": product.order[0] == "t", "transpose_b": product.order[1] == "t"}
-    compiled = tf.function(lambda: tf.matmul(first, second, **which), jit_compile=True, autograph=False)
-    return lambda: compiled()[0, 0].numpy()
+    act = tf.function(lambda a, b: tf.matmul(a, b, **which), jit_compile=xla, autograph=False)
+    return lambda: act(first, second)[0, 0].numpy()
 
 
 def on_gpu() -> bool:

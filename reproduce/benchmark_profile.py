@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import csv
 import os
+import re
 import sys
 import tempfile
 import time
@@ -29,7 +30,8 @@ WORK = {
     "step of FactorVAE": ("factor_vae", 256, 512),
     "encoding": ("vae", 256, 2048),
 }
-#: What a kernel belongs to, by how its name begins: products and loops keep that of the operation they come from.
+#: What a kernel belongs to, by how its name begins: products and loops keep that of the operation they come from. A
+#: kernel of TensorFlow's is named by its type, without what oneDNN adds to it, and its node.
 GROUPS = {"matrix products": ("dot", "matmul", "einsum"), "loops: the TC term in blocks": ("while",)}
 REST, OUTSIDE = "all other kernels", "outside of XLA's program"
 
@@ -52,8 +54,14 @@ def group(kernel: str) -> str:
     )
 
 
+def of_tensorflow(event: str) -> str:
+    """The name of a kernel of TensorFlow's from that of its event, "node:Type"; "" for other events."""
+    found = re.fullmatch(r"([^:\s]+):(?:_Mkl)?(?:Native)?(?:Fused)?(\w+)", event)
+    return f"{found[2]} {found[1]}" if found else ""
+
+
 def kernels(folder: Path) -> dict[str, float]:
-    """Milliseconds of a step in each kernel of XLA's that a profile holds."""
+    """Milliseconds of a step in each kernel that a profile holds, of XLA's programs and between them."""
     # The profiler's own format: it comes with TensorFlow, but not by a public name.
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -63,16 +71,20 @@ def kernels(folder: Path) -> dict[str, float]:
     for plane in space.planes:
         of_xla = {key for key, value in plane.stat_metadata.items() if value.name == "hlo_op"}
         for line in plane.lines:
-            events = [event for event in line.events if any(stat.metadata_id in of_xla for stat in event.stats)]
-            names = [plane.event_metadata[event.metadata_id].name for event in events]
-            times = [(event.offset_ps, event.duration_ps) for event in events]
-            taken.update(outermost((name, *time) for name, time in zip(names, times, strict=True)))
+            events = []
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if not any(stat.metadata_id in of_xla for stat in event.stats):
+                    name = of_tensorflow(name)
+                if name:
+                    events.append((name, event.offset_ps, event.duration_ps))
+            taken.update(outermost(events))
     return {name: picoseconds / 1e9 / STEPS for name, picoseconds in taken.items()}
 
 
 def profile(work: str) -> list[dict[str, Any]]:
     """The kernels of one of `WORK`, the longest first, and the time that no kernel takes."""
-    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
+from tcvae_tf import tracing
+
 
 class _Normal(tfd.Normal):
     """tfd.Normal with (z − μ)/σ taken after the subtraction.
@@ -176,7 +178,7 @@ class _Pixels(tfd.Independent):
             tf.reshape(part, tf.concat([tf.shape(part)[:-3], [pixels]], axis=0))
             for part in (logits, tf.cast(event, self.dtype))
         )
-        return _bernoulli_log_prob(*flat)
+        return tracing.compiled(_bernoulli_log_prob)(*flat)
 
 
 @tf.custom_gradient

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from tcvae_tf import distributions, replicas, tracing
-from tcvae_tf.datasets import decode
 from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, track
 
 #: Draws within a step: z of either batch, and the permutation.
@@ -85,12 +84,13 @@ class FactorVAE(keras.Model):
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
-        """Keras' compile with two optimizers; "auto" means XLA everywhere but under tf.distribute.
+        """Keras' compile with two optimizers; "auto" as in `tc.VAE.compile`.
 
         Args:
           optimizer: of the VAE.
           discriminator_optimizer: of the discriminator; Adam(1e-4, 0.5, 0.9) by default, as in the paper.
         """
+        self.asked_to_compile = jit_compile
         with self.distribute_strategy.scope():
             super().compile(optimizer=optimizer, jit_compile=replicas.xla(jit_compile, kwargs), **kwargs)
             if discriminator_optimizer is None:
@@ -106,9 +106,20 @@ class FactorVAE(keras.Model):
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.vae.xla = bool(self.jit_compile)
 
+    @property
+    def may_be_in_parts(self) -> bool:
+        """Whether a step need not be one program of XLA's, see `tcvae_tf.tracing`.
+
+        Not with log q̂(z): between two programs its loop has no gradient that is taken from a persistent tape.
+        """
+        return self.asked_to_compile == "auto" and not self.vae.objective.pairwise
+
     def get_compile_config(self) -> dict:
+        config = super().get_compile_config()
+        if not config:
+            return {}
         second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
-        return {**super().get_compile_config(), "discriminator_optimizer": second}
+        return {**config, "discriminator_optimizer": second, "jit_compile": self.asked_to_compile}  # as VAE
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -156,14 +167,17 @@ class FactorVAE(keras.Model):
             raise ValueError(f"a step takes two batches: give an even number of images, not {stored.shape[0]}")
         # Each half is decoded by itself: XLA takes twice as long over the halves of what it has decoded.
         place, stored = replicas.place(stored).split(stored, self.batches)
-        seeds = [tf.random.fold_in(seed, draw) for draw in (_FIRST, _SECOND, _PERMUTE)]
-        vae, images = self.vae, decode(stored[0], self.image_shape)
+        # XLA folds into a negative seed in another way than TensorFlow.
+        fold = tracing.compiled(lambda seed: [tf.random.fold_in(seed, draw) for draw in (_FIRST, _SECOND, _PERMUTE)])
+        seeds = fold(seed)
+        vae, images = self.vae, self.vae.unpacked(stored[0])
         loc, scale, z, log_px = vae.elbo_sample(images, seeds[_FIRST], training, place)
         penalty, terms = vae.penalty(z, loc, scale, place)
         other = z if self.batches == 1 else self._another_z(stored[1], seeds[_SECOND], training, place)
         logits = tf.cast(self.discriminator(z, training=training), tf.float32)
         (others,) = place.gather(other)  # permuted across the global batch
-        permuted = permute_latents(others, vae.compiled_seed(seeds[_PERMUTE]))
+        permute = tracing.compiled(lambda z, seed: permute_latents(z, vae.compiled_seed(seed)))
+        permuted = permute(others, seeds[_PERMUTE])
         permuted = tf.stop_gradient(place.own(permuted))
         logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
 
@@ -182,7 +196,7 @@ class FactorVAE(keras.Model):
 
     def _another_z(self, stored: tf.Tensor, seed: tf.Tensor, training: bool, place: replicas.Whole) -> tf.Tensor:
         """z of the second batch, which no gradient passes."""
-        return self.vae.sample(self.vae.encode(decode(stored, self.image_shape), training), seed, place)
+        return self.vae.sample(self.vae.encode(self.vae.unpacked(stored), training), seed, place)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of both optimizers; returns running means of the losses and their terms, in nats."""
@@ -195,8 +209,8 @@ class FactorVAE(keras.Model):
         # Each gradient is taken with respect to its own network alone, and both before either network moves.
         gradients = tape.gradient(scaled, variables[0]), tape.gradient(scaled_discriminator, variables[1])
         with tf.control_dependencies([loss]):  # as in VAE.train_step
-            self.optimizer.apply(gradients[0], variables[0])
-            self.discriminator_optimizer.apply(gradients[1], variables[1])
+            tracing.apply(self.optimizer, gradients[0], variables[0])
+            tracing.apply(self.discriminator_optimizer, gradients[1], variables[1])
             self.step.assign_add(1)
         return track(self._trackers, terms)
 

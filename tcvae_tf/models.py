@@ -129,8 +129,11 @@ class VAE(keras.Model):
     def compile(self, optimizer: Any = "adam", *, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
         """Keras' compile, but "auto" means XLA wherever it can be had: everywhere but under tf.distribute.
 
-        On a CPU too: there XLA halves the time of a step. No loss is given: the objective is the loss.
+        On a CPU too: there XLA halves the time of a step. Of a large MLP, such as the paper's, the step on a CPU is
+        XLA programs between matrix products by oneDNN: see `tcvae_tf.tracing`. With True it is one program in any case.
+        No loss is given: the objective is the loss.
         """
+        self.asked_to_compile = jit_compile
         with self.distribute_strategy.scope():
             super().compile(optimizer=optimizer, jit_compile=replicas.xla(jit_compile, kwargs), **kwargs)
             replicas.check_optimizers(self.optimizer)
@@ -138,6 +141,16 @@ class VAE(keras.Model):
             self.optimizer.build(self.trainable_variables)
         self.xla = bool(self.jit_compile)
         self.__dict__.pop("encode_batch", None)  # traced for the compilation before
+
+    @property
+    def may_be_in_parts(self) -> bool:
+        """Whether a step need not be one program of XLA's, see `tcvae_tf.tracing`."""
+        return self.asked_to_compile == "auto"
+
+    def get_compile_config(self) -> dict:
+        # What "auto" stands for may be another choice where the model is loaded.
+        config = super().get_compile_config()
+        return config and {**config, "jit_compile": self.asked_to_compile}
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -168,8 +181,13 @@ class VAE(keras.Model):
 
     def sample(self, posterior: tfp.distributions.Distribution, seed: tf.Tensor, place=replicas.WHOLE) -> tf.Tensor:
         """z ~ q(z|x), [B, D], from a stateless seed, int32 [2]; `place` as in _loss."""
-        # TFP's Laplace takes no other seeds than int32.
-        return place.sample(posterior, self.compiled_seed(seed) if self.posterior_family == "normal" else seed)
+
+        def draw(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            # TFP's Laplace takes no other seeds than int32.
+            seed = self.compiled_seed(seed) if self.posterior_family == "normal" else seed
+            return place.sample(distributions.posterior(loc, scale, self.posterior_family), seed)
+
+        return tracing.compiled(draw)(posterior.loc, posterior.scale, seed)
 
     def compiled_seed(self, seed: tf.Tensor) -> tf.Tensor:
         """The seed, int32 [2], as it is quickest to draw from: see `distributions.unsigned`, where XLA compiles."""
@@ -177,10 +195,14 @@ class VAE(keras.Model):
 
     def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE) -> tuple[tf.Tensor, dict]:
         """The objective's penalty in the present step, and its terms, each a batch mean in nats; of z ~ q(z|x)."""
-        families = (self.posterior_family, self.prior)
-        return self.objective.penalty(
-            z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value, place=place
-        )
+
+        def weighted(z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, dict]:
+            families = (self.posterior_family, self.prior)
+            return self.objective.penalty(
+                z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value, place=place
+            )
+
+        return tracing.compiled(weighted)(z, loc, scale)
 
     @functools.cached_property
     def encode_batch(self) -> Any:
@@ -196,12 +218,16 @@ class VAE(keras.Model):
 
         return encode_batch
 
+    def unpacked(self, stored: tf.Tensor) -> tf.Tensor:
+        """Images [B, H, W, C] in [0, 1] from a batch as it is stored, within a step."""
+        return tracing.compiled(lambda stored: decode(stored, self.image_shape))(stored)
+
     def _loss(self, data: Any, seed: tf.Tensor, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The minibatch loss, of several replicas this one's share of it, and its terms, each a batch mean in nats.
 
         `place` is where this replica's images stand in the global batch.
         """
-        images = decode(keras.utils.unpack_x_y_sample_weight(data)[0], self.image_shape)
+        images = self.unpacked(keras.utils.unpack_x_y_sample_weight(data)[0])
         place = replicas.place(images)
         loc, scale, z, log_px = self.elbo_sample(images, seed, training, place)
         penalty, terms = self.penalty(z, loc, scale, place)
@@ -218,7 +244,7 @@ class VAE(keras.Model):
         gradients = tape.gradient(scaled, variables)
         # Without XLA nothing else keeps the counters from going on when the data have run out.
         with tf.control_dependencies([loss]):
-            self.optimizer.apply(gradients, variables)
+            tracing.apply(self.optimizer, gradients, variables)
             self.step.assign_add(1)
         return track(self._trackers, terms)
 

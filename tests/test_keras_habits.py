@@ -67,19 +67,32 @@ def kind(request):
 
 @pytest.mark.parametrize(
     "compiled",
-    [{"run_eagerly": True}, {"jit_compile": False, "steps_per_execution": 3}, {"jit_compile": True}],
-    ids=["eager", "graph", "xla"],
+    [
+        {"run_eagerly": True},
+        {"jit_compile": False, "steps_per_execution": 3},
+        {"jit_compile": True},
+        {"jit_compile": "auto"},
+    ],
+    ids=["eager", "graph", "xla", "auto"],
 )
 def test_a_loaded_model_is_compiled_as_the_saved_one(kind, tmp_path, compiled):
     given = keras.optimizers.Adamax(3e-3), keras.optimizers.SGD(2e-3, momentum=0.5)
     model = make(kind, *given, **{"run_eagerly": False, **compiled})
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    for name in ("jit_compile", "steps_per_execution", "run_eagerly"):
-        assert getattr(loaded, name) == getattr(model, name) == compiled.get(name, getattr(model, name)), name
+    for name in ("jit_compile", "asked_to_compile", "steps_per_execution", "run_eagerly"):
+        assert getattr(loaded, name) == getattr(model, name), name
+    assert all(loaded.get_compile_config()[name] == value for name, value in compiled.items())
     for one, other in zip(optimizers(model), optimizers(loaded), strict=True):
         assert type(one) is type(other)
         assert one.get_config() == other.get_config()
+
+
+def test_a_model_that_was_not_compiled_is_saved_too(kind, tmp_path):
+    model = make(kind)
+    fresh = type(model).from_config(model.get_config())
+    fresh.save(tmp_path / "fresh.keras")
+    assert not keras.models.load_model(tmp_path / "fresh.keras").compiled
 
 
 def test_several_steps_in_one_execution_are_the_same_steps(kind, squares):

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "tcvae_tf"
 #: A module may import from its own room and from rooms above it.
 ROOMS = [
     {"version", "files", "memory", "provenance", "words"},
-    {"factors", "convolutions", "networks", "distributions"},
-    {"replicas", "minibatch", "tracing"},
+    {"factors", "convolutions", "networks", "distributions", "tracing"},
+    {"replicas", "minibatch"},
     {"objective"},
     {"datasets"},
     {"models"},

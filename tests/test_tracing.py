@@ -1,0 +1,136 @@
+"""Where XLA compiles a step: as one program, or in the parts between its matrix products."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tcvae_tf as tc
+from tcvae_tf import distributions, tracing
+
+METHODS = {"vae": tc.Objective(), "beta_tcvae": tc.Objective(beta=6.0), "factor_vae": tc.Objective()}
+METHODS |= {"mss": tc.Objective(beta=6.0, estimator="mss", lambda_annealing=9)}
+
+
+def make(method, data, jit_compile="auto", network="mlp", families=(), **options):
+    networks = getattr(tc.networks, network)(data.image_shape, 4, 16, seed=0)
+    model = tc.VAE(*networks, METHODS[method], len(data), 3, *families)
+    if method == "factor_vae":
+        model = tc.FactorVAE(model, tc.networks.discriminator(4, 8, seed=0), 5.0)
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile, **options)
+    return model
+
+
+def apart(model):
+    """Of each shape that the model was trained on, whether its products were outside of XLA."""
+    return [parts for _, parts in model.train_function._made.values()]
+
+
+@pytest.fixture
+def any_size(monkeypatch):
+    """The products of the smallest step are outside of XLA."""
+    monkeypatch.setattr(tracing, "LARGE", 1.0)
+    monkeypatch.setattr(tracing, "one_dnn", lambda: True)
+
+
+@pytest.mark.parametrize(
+    "method, families", [("vae", ()), ("beta_tcvae", ()), ("factor_vae", ()), ("mss", ("flow", "laplace"))]
+)
+def test_a_step_in_parts_is_the_step_of_one_program(squares, method, families, any_size, monkeypatch):
+    monkeypatch.setattr(distributions, "FLOW_STEPS", 2)  # tracing all 32 takes long
+    whole, parts = (make(method, squares, jit_compile, families=families) for jit_compile in (True, "auto"))
+    histories = [model.fit(squares.batches(36, seed=0), epochs=2, verbose=0).history for model in (whole, parts)]
+    assert apart(whole) == [False] and apart(parts) == [True]
+    for name, values in histories[0].items():
+        assert histories[1][name] == pytest.approx(values, rel=1e-4, abs=1e-4), name
+    # Adam's first steps are of equal length whatever the gradient: near 0 its rounding decides their sign.
+    for one, other in zip(whole.get_weights(), parts.get_weights(), strict=True):
+        assert np.mean(np.abs(one - other) > 1e-4) < 0.01
+
+
+def test_the_gradient_of_a_step_in_parts_is_that_of_one_program(squares, any_size):
+    moved = []
+    for jit_compile in (True, "auto"):
+        model = make("beta_tcvae", squares)
+        before = model.trainable_variables[0].numpy()
+        model.compile(keras.optimizers.SGD(1.0), jit_compile=jit_compile)
+        model.train_on_batch(squares.storage[:36])
+        moved.append(model.trainable_variables[0].numpy() - before)
+    assert np.abs(moved[0]).max() > 0.01
+    assert np.linalg.norm(moved[1] - moved[0]) < 1e-5 * np.linalg.norm(moved[0])
+
+
+@pytest.mark.parametrize("method", ["beta_tcvae", "factor_vae"])
+def test_a_training_in_parts_that_is_saved_and_loaded_ends_with_the_same_bits(squares, method, any_size, tmp_path):
+    once, twice = make(method, squares), make(method, squares)
+    once.fit(squares.batches(36), epochs=2, verbose=0)
+    twice.fit(squares.batches(36), epochs=1, verbose=0)
+    twice.save(tmp_path / "half.keras")
+    loaded = keras.models.load_model(tmp_path / "half.keras")
+    loaded.fit(squares.batches(36, first_epoch=1), initial_epoch=1, epochs=2, verbose=0)
+    assert apart(once) == apart(loaded) == [True]
+    assert all(np.array_equal(one, other) for one, other in zip(once.get_weights(), loaded.get_weights(), strict=True))
+
+
+def test_what_lies_between_the_products_is_xla_s(squares, any_size):
+    model = make("beta_tcvae", squares)
+    seen = []
+    original = tf.function
+
+    def function(*args, **kwargs):
+        seen.append(kwargs.get("jit_compile"))
+        return original(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf, "function", function)
+        model.train_on_batch(squares.storage[:36])
+    # Images, noise, penalty, likelihood and Adam; and Keras' step, which is a graph.
+    assert seen.count(True) == 5 and seen.count(False) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"jit_compile": True}, {"jit_compile": False}, {"network": "conv_plain"}, {"run_eagerly": True}]
+)
+def test_a_step_is_left_whole_where_compile_says_so_or_a_kernel_is_no_matrix(options, any_size, rng):
+    images = np.float32(rng.random((12, 16, 16, 1)) < 0.5)
+    data = tc.datasets.from_arrays(images, np.stack([np.arange(12) // 4, np.arange(12) % 4], axis=1))
+    model = make("beta_tcvae", data, **options)
+    if "network" in options:
+        assert tracing.flop(model, 12) == 0
+    else:
+        model.train_on_batch(images)
+        assert apart(model) == [False]
+
+
+def test_a_factor_vae_with_an_estimate_of_log_qz_is_left_whole(squares, any_size):
+    vae = make("beta_tcvae", squares)
+    model = tc.FactorVAE(vae, tc.networks.discriminator(4, 8, seed=0))
+    model.compile()
+    model.train_on_batch(squares.storage[:36])
+    assert apart(model) == [False]
+
+
+def test_small_steps_and_steps_without_onednn_are_whole(squares, monkeypatch):
+    model = make("beta_tcvae", squares)
+    weights = 64 * 16 + 16 * 16 + 16 * 8 + 4 * 16 + 2 * 16 * 16 + 16 * 64
+    assert tracing.flop(model, 36) == 6 * 36 * weights < tracing.LARGE
+    assert tracing.flop(model, None) == 0
+    monkeypatch.setattr(tracing, "one_dnn", lambda: False)
+    monkeypatch.setattr(tracing, "LARGE", 1.0)
+    model.train_on_batch(squares.storage[:36])
+    assert apart(model) == [False]
+
+
+def test_onednn_is_not_for_gpus(monkeypatch):
+    assert isinstance(tracing.one_dnn(), bool)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert tracing.one_dnn() is False
+
+
+def test_outside_of_a_step_a_part_is_the_function_itself():
+    assert tracing.compiled(len) is len
+    with tracing.parts():
+        assert tracing.compiled(len) is not len
+        with tracing.parts(False):
+            assert tracing.compiled(len) is len
+    assert tracing.compiled(len) is len
