@@ -55,8 +55,11 @@ def group(kernel: str) -> str:
 
 
 def of_tensorflow(event: str) -> str:
-    """The name of a kernel of TensorFlow's from that of its event, "node:Type"; "" for other events."""
-    found = re.fullmatch(r"([^:\s]+):(?:_Mkl)?(?:Native)?(?:Fused)?(\w+)", event)
+    """The name of a kernel of TensorFlow's from that of its event, "node:Type"; "" for other events.
+
+    An event whose type is a function's name is the call of a program, whose own kernels count.
+    """
+    found = re.fullmatch(r"([^:\s]+):(?!__)(?:_Mkl)?(?:Native)?(?:Fused)?(\w+)", event)
     return f"{found[2]} {found[1]}" if found else ""
 
 

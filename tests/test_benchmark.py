@@ -165,6 +165,7 @@ def test_the_kernels_of_a_profiled_program_are_found(tmp_path):
         ("ExecutorState::Process", ""),
         ("EagerLocalExecute: AssignVariableOp", ""),
         ("ThunkExecutor::Execute", ""),
+        ("__inference_step_17:__inference_step_17", ""),
     ],
 )
 def test_a_kernel_between_the_programs_is_named_by_its_type(event, name):

@@ -151,6 +151,11 @@ def test_a_block_divides_the_batch_and_is_small(batch_size, latents):
     assert rows * batch_size * latents <= max(2**16, 16 * batch_size * latents)
 
 
+def test_a_block_of_the_paper_s_batch_has_32_rows_where_they_are_few_numbers():
+    assert [minibatch.rows_of_a_block(2048, latents) for latents in (10, 16, 17)] == [32, 32, 16]
+    assert minibatch.rows_of_a_block(1024, 10) == minibatch.rows_of_a_block(4096, 10) == 16
+
+
 def test_no_tensor_of_a_compiled_step_holds_all_pairs(rng):
     """At B = 96 and D = 10 all pairs are 92,160 numbers; the largest tensor that XLA makes is one block."""
     arrays = [tf.constant(array) for array in drawn(rng, 96)]
