@@ -185,7 +185,7 @@ class VAE(keras.Model):
         def draw(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
             # TFP's Laplace takes no other seeds than int32.
             seed = self.compiled_seed(seed) if self.posterior_family == "normal" else seed
-            return place.sample(distributions.posterior(loc, scale, self.posterior_family), seed)
+            return place.sample(posterior.copy(loc=loc, scale=scale), seed)
 
         return tracing.compiled(draw)(posterior.loc, posterior.scale, seed)
 
