@@ -80,6 +80,7 @@ def test_figure_and_table_show_the_published_numbers(tmp_path, measured):
     assert [drawn.get_ydata()[0] for drawn in lines] == [85.5, 710.4, 0.45]
     table = training_check.tabulate(rows, PAPER)
     assert "| negative ELBO (nats) | 85.5 (S) | 86.4 (S) | 100.0 | +17.0% |" in table
+    assert "| TC as MWS estimates it (nats) | 125.0 (of the two) | 125.2 (of the two) | 140.0 | +12.0% |" in table
     assert ("| 1 | 100.0 | 800.0 | -90.0 | 0.300 | 0.500 |" in table) is (measured is not None)
 
 
