@@ -62,6 +62,7 @@ class FactorVAE(keras.Model):
             autocast=False,
         )
         self.image_shape, self.latent_dim = vae.image_shape, vae.latent_dim
+        self.asked_to_compile: bool | str = False
         names = ("loss", "reconstruction", *vae.objective.terms)
         names += ("discriminator_tc", "discriminator_loss", "discriminator_accuracy")
         self._trackers = [keras.metrics.Mean(name=name) for name in names]
@@ -84,7 +85,8 @@ class FactorVAE(keras.Model):
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
-        """Keras' compile with two optimizers; "auto" as in `tc.VAE.compile`.
+        """Keras' compile with two optimizers; "auto" as in `tc.VAE.compile`, but for one whose VAE estimates log q(z),
+        whose step is one program.
 
         Args:
           optimizer: of the VAE.
@@ -112,14 +114,16 @@ class FactorVAE(keras.Model):
 
         Not with log q̂(z): between two programs its loop has no gradient that is taken from a persistent tape.
         """
-        return self.asked_to_compile == "auto" and not self.vae.objective.pairwise
+        own = type(self).train_step is not FactorVAE.train_step
+        return self.asked_to_compile == "auto" and not (own or self.vae.objective.pairwise)
 
     def get_compile_config(self) -> dict:
         config = super().get_compile_config()
         if not config:
             return {}
         second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
-        return {**config, "discriminator_optimizer": second, "jit_compile": self.asked_to_compile}  # as VAE
+        asked = self.asked_to_compile or config["jit_compile"]
+        return {**config, "discriminator_optimizer": second, "jit_compile": asked}  # as VAE
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

@@ -103,6 +103,7 @@ class VAE(keras.Model):
             autocast=False,
         )
         self.xla = not tf.distribute.has_strategy()  # until `compile` says otherwise
+        self.asked_to_compile: bool | str = False
         self._flow = None
         if prior == "flow":
             self._flow = self.add_weight(
@@ -129,9 +130,9 @@ class VAE(keras.Model):
     def compile(self, optimizer: Any = "adam", *, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
         """Keras' compile, but "auto" means XLA wherever it can be had: everywhere but under tf.distribute.
 
-        On a CPU too: there XLA halves the time of a step. Of a large MLP, such as the paper's, the step on a CPU is
-        XLA programs between matrix products by oneDNN: see `tcvae_tf.tracing`. With True it is one program in any case.
-        No loss is given: the objective is the loss.
+        On a CPU too: there XLA halves the time of a step. Of a large MLP, such as the paper's, and batches of a fixed
+        size the step on a CPU is XLA programs between matrix products by oneDNN: see `tcvae_tf.tracing`. With True it
+        is one program in any case. No loss is given: the objective is the loss.
         """
         self.asked_to_compile = jit_compile
         with self.distribute_strategy.scope():
@@ -144,13 +145,13 @@ class VAE(keras.Model):
 
     @property
     def may_be_in_parts(self) -> bool:
-        """Whether a step need not be one program of XLA's, see `tcvae_tf.tracing`."""
-        return self.asked_to_compile == "auto"
+        """Whether a step need not be one program of XLA's, see `tcvae_tf.tracing`: a subclass's own has to be."""
+        return self.asked_to_compile == "auto" and type(self).train_step is VAE.train_step
 
     def get_compile_config(self) -> dict:
         # What "auto" stands for may be another choice where the model is loaded.
         config = super().get_compile_config()
-        return config and {**config, "jit_compile": self.asked_to_compile}
+        return config and {**config, "jit_compile": self.asked_to_compile or config["jit_compile"]}
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

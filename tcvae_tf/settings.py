@@ -13,14 +13,20 @@ from tcvae_tf.factors import JOINTS
 from tcvae_tf.words import suggest
 
 #: Raised by hand when the same fields would give other bits: the first when any run would, the second when those alone
-#: would that estimate log q(z). The recipe of these is the sum, of others the first.
+#: would that estimate log q(z). The recipe of these is the sum, of others the first. Not raised when oneDNN came to
+#: multiply for large MLPs (`tcvae_tf.tracing`): a checkpoint goes on as it was compiled, and no record is of one so
+#: large.
 RECIPE = 3
 RECIPE_OF_LOG_QZ = 1
+#: The same of those that estimate it from 2048 images or more.
+RECIPE_OF_LARGE_BATCHES = 1
 
 
-def recipe_of(log_qz: bool) -> int:
-    """The recipe of what estimates log q(z) from a minibatch, or does not."""
-    return RECIPE + (RECIPE_OF_LOG_QZ if log_qz else 0)
+def recipe_of(log_qz: bool, batch_size: int = 0) -> int:
+    """The recipe of what estimates log q(z) from minibatches of a size, or does not."""
+    if not log_qz:
+        return RECIPE
+    return RECIPE + RECIPE_OF_LOG_QZ + (RECIPE_OF_LARGE_BATCHES if batch_size >= 2048 else 0)
 
 
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae")
@@ -207,7 +213,8 @@ class Run:
         """The number of the arithmetic by which the fields give these bits; part of the id. Any method of one's own is
         taken to estimate log q(z)."""
         tied = self.alpha == self.beta == self.gamma
-        return recipe_of(self.own or self.lambda_annealing > 0 or (self.method == "beta_tcvae" and not tied))
+        log_qz = self.own or self.lambda_annealing > 0 or (self.method == "beta_tcvae" and not tied)
+        return recipe_of(bool(log_qz), self.batch_size)
 
     @property
     def id(self) -> str:

@@ -49,12 +49,13 @@ def parts(apart: bool = True) -> Iterator[None]:
 def flop(model: keras.Model, batch_size: int | None) -> float:
     """FLOP of the matrix products of a training step, about: 6·B for each weight of a dense layer.
 
-    0 where the batch has no fixed size or a layer is a convolution: ours are laid out for XLA.
+    0 where the batch has no fixed size, a layer is a convolution (ours are laid out for XLA) or one computes in another
+    type than float32 (not measured).
     """
-    kernels = [variable.shape for variable in model.trainable_variables if len(variable.shape) > 1]
-    if batch_size is None or any(len(shape) > 3 for shape in kernels):
+    layers = model._flatten_layers()
+    if batch_size is None or any(hasattr(one, "kernel_size") or one.compute_dtype != "float32" for one in layers):
         return 0.0
-    return 6.0 * batch_size * sum(map(math.prod, kernels))
+    return 6.0 * batch_size * sum(math.prod(v.shape) for v in model.trainable_variables if len(v.shape) > 1)
 
 
 def one_dnn() -> bool:
@@ -107,8 +108,9 @@ class _EachShape:
     def _apart(self, arrays: Sequence[Any]) -> bool:
         """Whether the products are multiplied outside of XLA: in training, where `compile` left us the choice."""
         model = self._model
-        free = self._kind == "train" and model.jit_compile and model.may_be_in_parts
-        return bool(free and one_dnn()) and flop(model, arrays[0].shape[0]) >= LARGE
+        free = self._kind == "train" and model.jit_compile and not model.run_eagerly and model.may_be_in_parts
+        sizes = [array.shape[0] for array in arrays if tf.TensorShape(array.shape).rank]
+        return bool(free and sizes and one_dnn()) and flop(model, sizes[0]) >= LARGE
 
     def _keras_function(self, apart: bool) -> Callable[[Any], Any]:
         """A new one, which Keras makes in our place."""

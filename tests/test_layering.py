@@ -12,8 +12,8 @@ PACKAGE = ROOT / "tcvae_tf"
 
 #: A module may import from its own room and from rooms above it.
 ROOMS = [
-    {"version", "files", "memory", "provenance", "words"},
-    {"factors", "convolutions", "networks", "distributions", "tracing"},
+    {"version", "files", "memory", "provenance", "tracing", "words"},
+    {"factors", "convolutions", "networks", "distributions"},
     {"replicas", "minibatch"},
     {"objective"},
     {"datasets"},

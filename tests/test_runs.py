@@ -53,6 +53,7 @@ def test_an_id_is_readable_and_its_hash_covers_every_field():
     ("fields", "estimates_log_qz"),
     [
         ({}, True),
+        ({"batch_size": 2047}, True),
         ({"method": "mine:build"}, True),
         ({"method": "vae", "lambda_annealing": 9}, True),
         ({"beta": 1.0}, False),
@@ -63,7 +64,9 @@ def test_an_id_is_readable_and_its_hash_covers_every_field():
 )
 def test_the_hash_covers_the_recipe_of_what_the_run_computes(monkeypatch, fields, estimates_log_qz):
     before = tc.Run(**fields).id
-    for name, concerned in (("RECIPE", True), ("RECIPE_OF_LOG_QZ", estimates_log_qz)):
+    names = {"RECIPE": True, "RECIPE_OF_LOG_QZ": estimates_log_qz}
+    names["RECIPE_OF_LARGE_BATCHES"] = estimates_log_qz and fields.get("batch_size", 2048) >= 2048
+    for name, concerned in names.items():
         with monkeypatch.context() as patch:
             patch.setattr(settings, name, getattr(settings, name) + 1)
             assert (tc.Run(**fields).id != before) == concerned
