@@ -64,7 +64,7 @@ def one_dnn() -> bool:
         from tensorflow.python.util import _pywrap_util_port
     except ImportError:  # it is not of TensorFlow's public interface
         return False
-    return bool(_pywrap_util_port.IsMklEnabled()) and not tf.config.list_logical_devices("GPU")
+    return bool(_pywrap_util_port.IsMklEnabled()) and not tf.config.get_visible_devices("GPU")
 
 
 def each_shape(kind: str) -> Callable[..., None]:
