@@ -178,3 +178,8 @@ def test_the_plans_are_those_of_the_presets():
         steps = sum(plan.steps(run) for run in runs)
         shown = re.escape(f"| {preset} | {len(runs)} | {steps:,} | {flop:.1e} |") + r" [\d.,]+ \| [\d.]+ \|\n"
         assert re.search(shown, TEXT), preset
+
+
+def test_the_readme_says_how_far_the_training_check_came():
+    last = results.read_rows(ROOT / "results" / "check.csv")[-1]
+    assert f"{last['epoch']} of its 50 epochs |" in TEXT
