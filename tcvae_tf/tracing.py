@@ -109,8 +109,10 @@ class _EachShape:
         """Whether the products are multiplied outside of XLA: in training, where `compile` left us the choice."""
         model = self._model
         free = self._kind == "train" and model.jit_compile and not model.run_eagerly and model.may_be_in_parts
+        if not (free and one_dnn()):  # what several replicas take has no shape
+            return False
         sizes = [array.shape[0] for array in arrays if tf.TensorShape(array.shape).rank]
-        return bool(free and sizes and one_dnn()) and flop(model, sizes[0]) >= LARGE
+        return bool(sizes) and flop(model, sizes[0]) >= LARGE
 
     def _keras_function(self, apart: bool) -> Callable[[Any], Any]:
         """A new one, which Keras makes in our place."""
