@@ -16,7 +16,7 @@ _FIRST, _SECOND, _PERMUTE = range(3)
 
 
 @keras.saving.register_keras_serializable("tcvae_tf")
-class FactorVAE(keras.Model):
+class FactorVAE(tracing.Model):
     """FactorVAE (Kim and Mnih 2018): the loss of its VAE plus tc_weight · E_q(z) [log D_0(z) − log D_1(z)].
 
     D tells samples of q(z), class 0, from samples whose latents were permuted across the batch, each latent by itself,
@@ -62,7 +62,6 @@ class FactorVAE(keras.Model):
             autocast=False,
         )
         self.image_shape, self.latent_dim = vae.image_shape, vae.latent_dim
-        self.asked_to_compile: bool | str = False
         names = ("loss", "reconstruction", *vae.objective.terms)
         names += ("discriminator_tc", "discriminator_loss", "discriminator_accuracy")
         self._trackers = [keras.metrics.Mean(name=name) for name in names]
@@ -110,29 +109,15 @@ class FactorVAE(keras.Model):
 
     @property
     def may_be_in_parts(self) -> bool:
-        """Whether a step need not be one program of XLA's, see `tcvae_tf.tracing`.
-
-        Not with log q̂(z): between two programs its loop has no gradient that is taken from a persistent tape.
-        """
-        own = type(self).train_step is not FactorVAE.train_step
-        return self.asked_to_compile == "auto" and not (own or self.vae.objective.pairwise)
+        """Not with log q̂(z): between two programs its loop has no gradient that is taken from a persistent tape."""
+        return type(self).train_step is FactorVAE.train_step and not self.vae.objective.pairwise
 
     def get_compile_config(self) -> dict:
         config = super().get_compile_config()
         if not config:
             return {}
         second = keras.saving.serialize_keras_object(self.discriminator_optimizer)
-        asked = self.asked_to_compile or config["jit_compile"]
-        return {**config, "discriminator_optimizer": second, "jit_compile": asked}  # as VAE
-
-    def compile_from_config(self, config: dict) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    make_train_function = tracing.each_shape("train")
-    make_test_function = tracing.each_shape("test")
-
-    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
+        return {**config, "discriminator_optimizer": second}
 
     def get_config(self) -> dict:
         return {

@@ -286,6 +286,6 @@ def rows_of_a_block(batch_size: int, latents: int, samples: int | None = None) -
     if samples * batch_size * latents <= 2**16:
         return samples
     most = min(samples, max(8, 2**26 // (batch_size * latents)))
-    wide = batch_size >= 2048 and 32 * batch_size * latents <= 2**20
-    choices = range(1, most + 1) if _on_gpu() else (*range(1, 9), 16, *([32] if wide else []))
+    large = [16, 32] if batch_size >= 2048 and 32 * batch_size * latents <= 2**20 else [16]
+    choices = range(1, most + 1) if _on_gpu() else (*range(1, 9), *large)
     return max(rows for rows in choices if samples % rows == 0)

@@ -31,7 +31,7 @@ TRAIN, EVALUATE, ENCODE = range(3)
 
 
 @keras.saving.register_keras_serializable("tcvae_tf")
-class VAE(keras.Model):
+class VAE(tracing.Model):
     """A variational autoencoder trained on −E log p(x|z) + α·I + β·TC + γ·Σ KL_j (Chen et al. 2018, section 3).
 
     All terms are single-sample Monte Carlo. The noise of a step is a function of (seed, step), so that training that
@@ -103,7 +103,6 @@ class VAE(keras.Model):
             autocast=False,
         )
         self.xla = not tf.distribute.has_strategy()  # until `compile` says otherwise
-        self.asked_to_compile: bool | str = False
         self._flow = None
         if prior == "flow":
             self._flow = self.add_weight(
@@ -145,16 +144,8 @@ class VAE(keras.Model):
 
     @property
     def may_be_in_parts(self) -> bool:
-        """Whether a step need not be one program of XLA's, see `tcvae_tf.tracing`: a subclass's own has to be."""
-        return self.asked_to_compile == "auto" and type(self).train_step is VAE.train_step
-
-    def get_compile_config(self) -> dict:
-        # What "auto" stands for may be another choice where the model is loaded.
-        config = super().get_compile_config()
-        return config and {**config, "jit_compile": self.asked_to_compile or config["jit_compile"]}
-
-    def compile_from_config(self, config: dict) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        """A subclass's own step may not: what it does beside our parts would be outside of XLA."""
+        return type(self).train_step is VAE.train_step
 
     def encode(self, images: tf.Tensor, training: bool = False) -> tfp.distributions.Distribution:
         """q(z|x) for images [B, H, W, C] in [0, 1]: a distribution of batch shape [B, D]."""
@@ -261,12 +252,6 @@ class VAE(keras.Model):
         """Keras' fit, stopped by a FloatingPointError that names the step and the term when one is not finite."""
         callbacks, kwargs = fit_arguments(args, callbacks, kwargs)
         return super().fit(*args, callbacks=callbacks, **kwargs)
-
-    make_train_function = tracing.each_shape("train")
-    make_test_function = tracing.each_shape("test")
-
-    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
 
     def get_config(self) -> dict:
         return {

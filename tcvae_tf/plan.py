@@ -73,7 +73,7 @@ def plan(
 
 def _line(what: str, group: Sequence[Run], todo: set[Run], times: dict[str, dict]) -> Line:
     run, count = group[0], steps(group[0])
-    per_epoch = _images(run) // run.images_per_step
+    per_epoch = images(run) // run.images_per_step
     done = sum(other not in todo for other in group)
     seconds = _seconds(run, times[_key(run)]) if _key(run) in times else math.nan
     return Line(what, len(group), done, count, count / per_epoch, count * step_flop(run), seconds, _disk(run))
@@ -86,10 +86,10 @@ def _what(run: Run) -> str:
 
 def steps(run: Run) -> int:
     """Training steps of a run, from the sizes of its grid alone."""
-    return run.step_count(_images(run) // run.images_per_step)
+    return run.step_count(images(run) // run.images_per_step)
 
 
-def _images(run: Run) -> int:
+def images(run: Run) -> int:
     """N of a run."""
     grid = _grid(run.dataset, run.thin)
     return math.prod(1 if name in run.fixed else size for name, size in zip(grid.names, grid.sizes, strict=True))
@@ -146,12 +146,12 @@ def memory(run: Run) -> float:
 
 def _disk(run: Run) -> float:
     """Bytes of a checkpoint with Adam's moments, of the codes and of the rest."""
-    return 3 * 4 * weights(run) + 4 * _images(run) * (2 * run.latent_dim + 1) + 2e5
+    return 3 * 4 * weights(run) + 4 * images(run) * (2 * run.latent_dim + 1) + 2e5
 
 
 def _seconds(run: Run, times: dict[str, float]) -> float:
     """Of a whole run: start and compilation, steps, encoding, measures."""
-    return times["start"] + steps(run) * times["step"] + times["image"] * _images(run) + _FIXED
+    return times["start"] + steps(run) * times["step"] + times["image"] * images(run) + _FIXED
 
 
 def _key(run: Run) -> str:

@@ -67,33 +67,58 @@ def one_dnn() -> bool:
     return bool(_pywrap_util_port.IsMklEnabled()) and not tf.config.get_visible_devices("GPU")
 
 
-def each_shape(kind: str) -> Callable[..., None]:
-    """Keras' method `make_train_function`, or with "test" `make_test_function`, for batches of any fixed shapes.
+class Model(keras.Model):
+    """A Keras model with steps of its own for training and evaluation, on batches of any fixed shapes.
 
-    Keras traces a second shape with the sizes left open where they differ. The estimators of q(z) need the size of a
-    batch when they are traced, and bits and bytes have not even the same rank: so each shape has a function of its own.
+    Attributes:
+      asked_to_compile: the jit_compile that `compile` was given; it is what a saved model is compiled with when it is
+        loaded, since "auto" may stand for another choice there.
     """
-    name = f"{kind}_function"
 
-    def make(self: keras.Model, force: bool = False) -> None:
-        if force or getattr(self, name) is None:
-            setattr(self, name, _EachShape(self, kind))
+    asked_to_compile: bool | str = False
+    train_function: Any
+    test_function: Any
 
-    return make
+    @property
+    def may_be_in_parts(self) -> bool:
+        """Whether the training step marks its `compiled` parts, so that it need not be one program of XLA's."""
+        return False
+
+    def make_train_function(self, force: bool = False) -> None:
+        if force or self.train_function is None:
+            self.train_function = _EachShape(self, "train")
+
+    def make_test_function(self, force: bool = False) -> None:
+        if force or self.test_function is None:
+            self.test_function = _EachShape(self, "test")
+
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
+
+    def get_compile_config(self) -> dict:
+        config = super().get_compile_config()  # {} before compile
+        return {**config, "jit_compile": self.asked_to_compile or config["jit_compile"]} if config else {}
+
+    def compile_from_config(self, config: dict) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
 
 class _EachShape:
-    """One of Keras' step functions, the model's attribute train_function or test_function."""
+    """One of Keras' step functions, the model's attribute train_function or test_function: one for each shape.
 
-    def __init__(self, model: keras.Model, kind: str) -> None:
+    Keras traces a second shape with the sizes left open where they differ. The estimators of q(z) need the size of a
+    batch when they are traced, and bits and bytes have not even the same rank.
+    """
+
+    def __init__(self, model: Model, kind: str) -> None:
         self._model, self._kind = model, kind
         self._made: dict[Any, tuple[Callable[[Any], Any], bool]] = {}
 
     def __call__(self, batches: Any) -> Any:
         """A step, or as many as Keras takes at a time, from an iterator over batches."""
         if isinstance(batches, (tf.data.Iterator, tf.distribute.DistributedIterator)):
-            specs = tf.nest.flatten(batches.element_spec)
-            shapes, arrays = tuple(specs), specs
+            arrays = tf.nest.flatten(batches.element_spec)
+            shapes = tuple(arrays)
         else:  # of train_on_batch and test_on_batch
             batches = list(batches)
             arrays = [part for part in tf.nest.flatten(batches[0]) if part is not None]
@@ -108,9 +133,10 @@ class _EachShape:
     def _apart(self, arrays: Sequence[Any]) -> bool:
         """Whether the products are multiplied outside of XLA: in training, where `compile` left us the choice."""
         model = self._model
-        free = self._kind == "train" and model.jit_compile and not model.run_eagerly and model.may_be_in_parts
-        if not (free and one_dnn()):  # what several replicas take has no shape
+        free = self._kind == "train" and model.asked_to_compile == "auto" and model.may_be_in_parts
+        if not (free and model.jit_compile and not model.run_eagerly and one_dnn()):
             return False
+        # One device from here on: what several replicas take has no shape.
         sizes = [array.shape[0] for array in arrays if tf.TensorShape(array.shape).rank]
         return bool(sizes) and flop(model, sizes[0]) >= LARGE
 
