@@ -176,9 +176,12 @@ def _line(row: Row) -> list[str]:
 _NEXT = {
     "step at paper size": "The products are oneDNN's, between XLA's programs: on a CPU XLA's own are slower, and it "
     "calls no library for them. Next: the last layer's gradient without the transposition that follows it.",
-    "step of preset cpu": "An epoch is 1,440 of these steps. Next: products in bfloat16, where a processor has them "
-    "(AMX, AVX512-BF16): TensorFlow's own kernels are several times as fast in it, XLA's on a CPU no faster. Products "
-    "by oneDNN between XLA's programs, as at paper size, take more time here, with two threads.",
+    "step of preset cpu": "An epoch is 1,440 of these steps. The two longest products are the gradients of the two "
+    "widest kernels, where XLA takes the images and the logits' gradient transposed as they lie in memory. Next: "
+    "kernels with the shorter axis first, and a copy of the narrow operand, transposed, before the product. Tried: an "
+    "eighth less time with one thread, a little with two; but its sums are in another order, which would void all "
+    "records. With two threads one waits while the TC term is computed; two of its loops side by side, or several "
+    "blocks in a turn, take as long. Products by oneDNN between XLA's programs, as at paper size, take more time here.",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "
     "differ by a factor for each image: six products of a layer where there are seven, if no layer mixes images (batch "
     "normalisation does) and no factor is too small for float16. Or z and the permuted z as one batch. Either would "

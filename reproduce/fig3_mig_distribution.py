@@ -136,7 +136,7 @@ def _discriminators(rows: Sequence[Row], dataset: str) -> str:
         return ""
     return (
         "\nTotal correlation of FactorVAE by its discriminator against that of all images' codes, medians in nats: "
-        f"{'; '.join(told)}. The VAE moves so that the discriminator sees little of it; more may be there.\n"
+        f"{'; '.join(told)}. The discriminator sees little of it, since the VAE is trained against it.\n"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reproduce import circumstances, fig3_mig_distribution, methods, pilot
+from reproduce import circumstances, fig3_mig_distribution, methods, pilot, training_check
 from tcvae_tf import plan, results
 from tcvae_tf.results import Row
 from tcvae_tf.settings import Run
@@ -20,14 +20,15 @@ _ALIKE = 0.001
 _SETTINGS = ("seed", "step", "beta", "tc_weight")
 
 
-def tell(rows: Sequence[Row], curves: Sequence[Row], paper: Sequence[Row]) -> str:
-    """Median MIG of each method with every preset that has records of figure 3, those of the pilot's `curves`, and the
-    published ones; "" where there is nothing of either."""
+def tell(rows: Sequence[Row], curves: Sequence[Row], check: Sequence[Row], paper: Sequence[Row]) -> str:
+    """Median MIG of each method with every preset that has records of figure 3, those of the pilot's `curves`, the
+    training check's, and the published ones; "" where there is nothing of figure 3 or the pilot."""
     known = fig3_mig_distribution.published(paper, DATASET)
     told = [_of_preset(rows, preset) for preset in PRESETS.values() if preset.name != "smoke"]
     told = [*filter(None, told), *([_of_pilot(curves)] if curves else [])]
     if not told:
         return ""
+    told += filter(None, [_of_check(check)])
     said = _listed({methods.NAMES[name]: float(line["value"]) for name, line in known.items()}, digits=2)
     marks = ", ".join(sorted({line["mark"] for line in known.values()}))
     usual = Run(**PAPER[DATASET])
@@ -41,11 +42,12 @@ def _of_preset(rows: Sequence[Row], preset: Preset) -> str:
     """The medians of figure 3 with a preset."""
     wanted = {run.id: run for run in fig3_mig_distribution.runs(preset) if run.dataset == DATASET}
     found = results.finished([line for line in rows if line["id"] in wanted])
-    samples = {}
+    samples, shown = {}, []
     for method in methods.NAMES:
         if chosen := methods.tuned(found, DATASET, method):
             label = methods.in_line(methods.tuned_label(found, DATASET, method))
             samples[label] = results.values(chosen, "mig")
+            shown += chosen
     if not samples:
         return ""
     if len({len(sample) for sample in samples.values()}) > 1:
@@ -54,7 +56,7 @@ def _of_preset(rows: Sequence[Row], preset: Preset) -> str:
     told = [f"{plan.steps(usual):,} steps at width {usual.width}" + (", fewer images" if usual.thin > 1 else "")]
     if longer := {int(line["steps"]) for line in found if line["run.method"] == "factor_vae"}:
         told.append(f"FactorVAE {max(longer):,} steps")
-    told.append(f"n = {circumstances.seeds_each(found)}")
+    told.append(f"n = {circumstances.seeds_each(shown)}")
     told += [f"{len(found)} of {len(wanted)} runs so far"] if len(found) < len(wanted) else []
     return f"Preset {preset.name} ({'; '.join(told)}): {_listed({k: float(np.median(v)) for k, v in samples.items()})}."
 
@@ -66,6 +68,17 @@ def _of_pilot(curves: Sequence[Row]) -> str:
     return (
         f"{pilot.TITLE} (means of two seeds; FactorVAE takes twice the steps): after {last // 2:,} steps, those of the "
         f"preset, {ends[0]}; after {last:,}, {ends[1]}."
+    )
+
+
+def _of_check(check: Sequence[Row]) -> str:
+    """The last exact MIG of the training at paper size; "" where there is none."""
+    last = next((row for row in reversed(check) if row["data_mig"]), None)
+    if last is None:
+        return ""
+    return (
+        f"{training_check.TITLE} (batch {int(last['batch']):,}, one seed): β-TCVAE (β = {float(last['beta']):g}) "
+        f"{float(last['data_mig']):.3f} after {int(last['step']):,} of its {int(last['steps']):,} steps."
     )
 
 

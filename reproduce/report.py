@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from reproduce import circumstances, headline, methods, pilot, table1_measures
+from reproduce import circumstances, headline, methods, pilot, table1_measures, training_check
 from tcvae_tf import files, pictures, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
@@ -31,14 +32,15 @@ trial of FactorVAE): a small one may come out below zero. Published values carry
 from a source that was read. For medians of MIG that source is another paper's repository, which cites them; that they
 are the medians of figure 3 is our inference. **M** is from memory of the paper, as we recall it.
 
-Claims compare medians, with 90% bootstrap intervals; of fewer than five seeds these are no more than their range, which
-has the true median in it with 50% (two seeds), 75% (three) or 88% (four). Cliff's δ = P(a > b) − P(a < b) says how
-often one sample is above the other. p, of an exact one-sided rank test, says how often chance alone gives at least what
-was found: of a claim that fails, its opposite. No p of two seeds against two is below 0.17, and none of three against
-three below 0.05. Where several β are compared at once it is whole seeds that chance draws, since their runs begin
-alike; so it is with a rank correlation ρ, the mean of seeds, whose p is no less than 0.25 with two, 0.12 with three and
-0.03 with five. p is not corrected for the number of claims. From p = 0.05 on a verdict says its p: "yes, but" is then
-not certain, nor is "failed, but". A claim that fails is printed as failed, whatever its p.
+A claim that a is above b holds where the median of a is above that of b and Cliff's δ = P(a > b) − P(a < b) is above
+zero; a δ of zero fails, whatever the medians. Intervals are 90% bootstrap intervals of the median; of fewer than five
+seeds they are no more than the range, which has the true median in it with 50% (two seeds), 75% (three) or 88% (four).
+p is that of an exact one-sided rank test of the claim; of a claim that fails, of its opposite. No p of two seeds
+against two is below 0.17, and none of three against three below 0.05. Tests over several β, and those of a rank
+correlation ρ, the mean of seeds, permute whole seeds, since the runs of a seed begin alike; the p of ρ is no less than
+0.25 with two, 0.12 with three and 0.03 with five. p is not corrected for the number of claims. From p = 0.05 on a
+verdict says its p: "yes, but" is then not certain, nor is "failed, but". A claim that fails is printed as failed,
+whatever its p.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"
@@ -85,7 +87,8 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
             sections.append(_of_file(name, script, found, paper, out))
     sections.sort(key=lambda section: not section.whole)
     if sections:
-        first = headline.tell(rows, results.read_rows(out / pilot.FILE), paper)
+        curves, check = (results.read_rows(out / script.FILE) for script in (pilot, training_check))
+        first = headline.tell(rows, curves, check, paper)
         files.write_text(out / "RESULTS.md", "\n".join([_HEAD, _summary(sections, first), *(s.text for s in sections)]))
     return [_on_terminal(section) for section in sections]
 
@@ -166,7 +169,9 @@ def _summary(sections: Sequence[Section], first: str) -> str:
     told = f"Claims of the paper: {_told(counted(trained, own=False))}. "
     told += f"Its Table 1, of synthetic codes: {_told(counted(synthetic, own=False))}. " if synthetic else ""
     told += f"Checks of our own: {_told(counted(sections, own=True))}.\n"
-    lines: list[list[object]] = [[s.title, s.runs, *(n or "" for n in counted([s])), s.command] for s in sections]
+    lines: list[list[object]] = [
+        [f"[{s.title}](#{anchor(s.title)})", s.runs, *(n or "" for n in counted([s])), s.command] for s in sections
+    ]
     header = ["figure", "runs", "hold", "… uncertain", "failed", "… uncertain", "open", "command"]
     text = ["## In short\n", *filter(None, [first]), told, results.table(header, lines)]
     failed = [(section, claim) for section in sections for claim in section.claims if claim.holds is False]
@@ -174,6 +179,11 @@ def _summary(sections: Sequence[Section], first: str) -> str:
         lines = [[claim.text, claim.paper, claim.ours, claim.verdict, section.title] for section, claim in failed]
         text += ["Failed:\n", results.table(["claim", "paper (mark)", "ours", "holds?", "figure"], lines)]
     return "\n".join(text)
+
+
+def anchor(title: str) -> str:
+    """What the heading of a section is linked by, as GitHub has it."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def _on_terminal(section: Section) -> str:

@@ -109,13 +109,16 @@ def explain(rows: Sequence[Row]) -> str:
     rows = methods.alike(rows)
     told = []
     for dataset in methods.present(rows):
+        if min(filter(None, map(len, _samples(rows, dataset, "mig").values())), default=0) == 1:
+            told.append(f"On {methods.TITLES[dataset]} a method has a single seed, which tells nothing apart.")
+            continue
         found = {name: results.separation(list(_samples(rows, dataset, m).values())) for m, name in MEASURES.items()}
         ranked = sorted((n for n in found if found[n].share is not None), key=lambda n: -(found[n].share or 0))
         if ranked:
             listed = "; ".join(f"{name} {found[name]}" for name in ranked)
             sure = "" if (found[ranked[0]].p or 0) < results.LEVEL else ", without certainty"
             name, tied = methods.TITLES[dataset], [n for n in ranked if found[n].share == found[ranked[0]].share]
-            best = f"best by {ranked[0]}{sure}" if len(tied) < len(ranked) else "by all measures alike"
+            best = f"most by {ranked[0]}{sure}" if len(tied) < len(ranked) else "by all measures alike"
             told.append(f"On {name} methods are told apart {best} ({listed}).")
     what = "Shares are of the variance of ranks, p of a permutation test: 1 is a clean split, in whatever order."
     unsaid = (

@@ -110,7 +110,8 @@ def _measured(rows: Sequence[Row]) -> list[Row]:
 
 
 def caption(rows: Sequence[Row]) -> str:
-    told = f"{rows[0]['network']}, batch {rows[0]['batch']}; one seed; * published, at the end of such a training"
+    told = f"{rows[0]['network']}, batch {rows[0]['batch']}; one seed"
+    told += "; * published: losses at the end of such a training (pythae's), the paper's median MIG"
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 

@@ -122,8 +122,22 @@ def test_the_numbers_of_figure_3_are_those_of_the_records():
 
 
 def test_linked_files_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+    from reproduce.report import anchor
+
+    for target, section in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", TEXT):
         assert (ROOT / target).exists(), target
+        if section:
+            text = (ROOT / target).read_text(encoding="utf-8") if target else TEXT
+            assert section in map(anchor, re.findall(r"^#+ (.*)", text, flags=re.MULTILINE)), section
+
+
+def test_the_report_s_summary_links_to_its_sections():
+    from reproduce.report import anchor
+
+    report = (ROOT / "results" / "RESULTS.md").read_text(encoding="utf-8")
+    summary, *sections = re.split(r"^## ", report.partition("## In short")[2], flags=re.MULTILINE)
+    titles = [section.partition("\n")[0] for section in sections]
+    assert re.findall(r"^\| \[[^]]*\]\(#([^)]*)\)", summary, flags=re.MULTILINE) == [anchor(title) for title in titles]
 
 
 def test_the_presets_are_those_of_the_program():

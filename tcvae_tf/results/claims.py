@@ -44,7 +44,7 @@ class Claim:
     @classmethod
     def within(cls, text: str, paper: str, sample: Values, published: float, tolerance: float) -> Claim:
         """That the median is within a tolerance of a published one; a doubt where its interval says otherwise too, and
-        where there are fewer than five seeds, whose range is no 90% interval yet."""
+        where there are fewer than five seeds, whose range is no 90% interval yet, whichever way it is."""
         ours = median(sample)
         if not ours.n:
             return cls(text, paper, str(ours), None)
@@ -53,7 +53,7 @@ class Claim:
         doubt = {True: "the interval reaches beyond", False: "the interval reaches into it"}[inside[0]]
         if ours.n == 1:
             doubt = "one seed has no interval"
-        elif all(inside) and ours.n < FEW:
+        elif (all(inside) or not (inside[0] or crosses)) and ours.n < FEW:
             chance = 1 - 2.0 ** (1 - ours.n)
             doubt = f"the range of {ours.n} seeds has the true median in it with a probability of {chance:.0%}"
         elif all(inside) or not (inside[0] or crosses):

@@ -89,8 +89,10 @@ class Comparison:
         return self.p if above else self.p_less
 
     def told(self, above: bool) -> str:
-        """The effect, and the p of one of the two tests."""
-        return "not compared" if self.effect is None else f"δ = {self.effect:+.2f}, {p_text(self.one_sided(above))}"
+        """The effect, and the p of one of the two tests: that a is above b, or the opposite."""
+        if self.effect is None:
+            return "not compared"
+        return f"δ = {self.effect:+.2f}, {p_text(self.one_sided(above))}" + ("" if above else " of the opposite")
 
     def __str__(self) -> str:
         return self.told(True)
