@@ -162,8 +162,8 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         "I (nats), exact",
     ]
     mig = _published(paper, "median MIG", "fig3")
-    told = methods.paragraph(f"The paper's median of MIG is {mig['value']} ({mig['mark']})", _information(rows, paper))
-    return "\n".join([results.table(header, lines), results.table(measures, course), told])
+    notes = methods.paragraph(f"The paper's median of MIG is {mig['value']} ({mig['mark']})", _information(rows, paper))
+    return "\n".join([results.table(header, lines), results.table(measures, course), notes])
 
 
 def explain(rows: Sequence[Row]) -> str:
