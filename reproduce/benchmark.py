@@ -178,8 +178,8 @@ _NEXT = {
     "calls no library for them. Next: the last layer's gradient without the transposition that follows it.",
     "step of preset cpu": "An epoch is 1,440 of these steps. The two longest products are the gradients of the two "
     "widest kernels, where XLA takes the images and the logits' gradient transposed as they lie in memory. Next: "
-    "kernels with the shorter axis first, and a copy of the narrow operand, transposed, before the product. Tried: an "
-    "eighth less time with one thread, a little with two; but its sums are in another order, which would void all "
+    "kernels with the shorter axis first, and a copy of the narrow operand, transposed, before the product. Tried: it "
+    "takes less time, above all with one thread; but its sums are in another order, which would void all "
     "records. With two threads one waits while the TC term is computed; two of its loops side by side, or several "
     "blocks in a turn, take as long. Products by oneDNN between XLA's programs, as at paper size, take more time here.",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "

@@ -25,10 +25,10 @@ def tell(rows: Sequence[Row], curves: Sequence[Row], check: Sequence[Row], paper
     training check's, and the published ones; "" where there is nothing of figure 3 or the pilot."""
     known = fig3_mig_distribution.published(paper, DATASET)
     told = [_of_preset(rows, preset) for preset in PRESETS.values() if preset.name != "smoke"]
-    told = [*filter(None, told), *([_of_pilot(curves)] if curves else [])]
-    if not told:
+    told.append(_of_pilot(curves) if curves else "")
+    if not any(told):
         return ""
-    told += filter(None, [_of_check(check)])
+    told = [*filter(None, [*told, _of_check(check)])]
     said = _listed({methods.NAMES[name]: float(line["value"]) for name, line in known.items()}, digits=2)
     marks = ", ".join(sorted({line["mark"] for line in known.values()}))
     usual = Run(**PAPER[DATASET])
@@ -73,9 +73,10 @@ def _of_pilot(curves: Sequence[Row]) -> str:
 
 def _of_check(check: Sequence[Row]) -> str:
     """The last exact MIG of the training at paper size; "" where there is none."""
-    last = next((row for row in reversed(check) if row["data_mig"]), None)
-    if last is None:
+    measured = training_check.measured(check)
+    if not measured:
         return ""
+    last = measured[-1]
     return (
         f"{training_check.TITLE} (batch {int(last['batch']):,}, one seed): β-TCVAE (β = {float(last['beta']):g}) "
         f"{float(last['data_mig']):.3f} after {int(last['step']):,} of its {int(last['steps']):,} steps."

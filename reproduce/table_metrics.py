@@ -109,7 +109,7 @@ def explain(rows: Sequence[Row]) -> str:
     rows = methods.alike(rows)
     told = []
     for dataset in methods.present(rows):
-        if min(filter(None, map(len, _samples(rows, dataset, "mig").values())), default=0) == 1:
+        if 1 in map(len, _samples(rows, dataset, "mig").values()):
             told.append(f"On {methods.TITLES[dataset]} a method has a single seed, which tells nothing apart.")
             continue
         found = {name: results.separation(list(_samples(rows, dataset, m).values())) for m, name in MEASURES.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from reproduce import methods
-from tcvae_tf import plan, plots, results
+from tcvae_tf import files, plan, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import Preset
@@ -45,11 +45,14 @@ def every(run: Run) -> int:
 
 
 def collect(made: Sequence[Run], root: Path) -> list[Row]:
-    """A row for each epoch: the means over its minibatches, and the exact measures where there are new ones."""
+    """A row for each epoch: the means over its minibatches, the exact measures where there are new ones, and what it
+    was trained with at last."""
     rows = []
     for run in made:
         fields = {"id": run.id, "network": f"{run.network} {run.width}", "batch": str(run.batch_size)}
         fields |= {"beta": f"{run.beta:g}", "steps": str(plan.steps(run))}
+        header = files.read_fields(root / run.id / "run.json")
+        fields |= {name: header.get(name) or "" for name in ("commit", "device")}
         last: dict[str, str] = {}
         for epoch, parts in _by_epoch(results.read_rows(root / run.id / "history.csv")).items():
             means = {name: f"{_mean(parts, name):.6g}" for name in _TERMS}
@@ -104,7 +107,7 @@ def _so_far(rows: Sequence[Row]) -> str:
     return f"{done:,} of {wanted:,} steps so far" if done < wanted else ""
 
 
-def _measured(rows: Sequence[Row]) -> list[Row]:
+def measured(rows: Sequence[Row]) -> list[Row]:
     """The epochs with exact measures."""
     return [row for row in rows if row["data_mig"]]
 
@@ -124,7 +127,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
         steps = np.array([int(line["step"]) for line in lines])
         return {label: (steps, np.array(values)), label + "*": (ends, np.full(2, float(published["value"])))}
 
-    exact = _measured(rows)
+    exact = measured(rows)
     panels = {
         f"{quantity} (nats)": panel(rows, [value(row) for row in rows], _published(paper, quantity))
         for quantity, value in _QUANTITIES.items()
@@ -150,7 +153,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         lines.append([f"{name} (nats)", *told, f"{ours:.1f}", f"{ours / theirs[0][0] - 1:+.1%}"])
     header = ["minibatches", "pythae's", "authors' code", f"ours, epoch {rows[-1]['epoch']}", "ours beside pythae's"]
     course: list[list[object]] = []
-    for row in _measured(rows):
+    for row in measured(rows):
         course.append([row["epoch"], *(f"{value(row):.1f}" for value in _QUANTITIES.values())])
         course[-1] += [f"{float(row['data_elbo']):.1f}", *(f"{float(row[name]):.3f}" for name in _EXACT[1:])]
     measures = [
@@ -168,18 +171,22 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 
 def explain(rows: Sequence[Row]) -> str:
     """What is compared."""
+    log_n, latents, weight = math.log(plan.images(_RUN)), _RUN.latent_dim - 1, _RUN.beta - 1
     return methods.paragraph(
         "−ELBO is KL(q(z|x) ‖ p(z)) − log p(x|z), the objective −log p(x|z) + I + β TC + Σ KL with the three terms as "
         "MWS estimates them: means over the minibatches of the last epoch.",
-        "The objective is as large as it is because of the weights 1/(N·B) of MWS: with D = 10 and β = 6 it holds "
-        f"45 log N = {45 * math.log(plan.images(_RUN)):.0f} nats, so a tenth more images would add 4.3 nats to it, and "
-        "within 2% of the whole is no nearer than within a seventh of the rest.",
+        "The objective is as large as it is because of the weights 1/(N·B) of MWS: it holds "
+        f"(β − 1) (D − 1) log N = {weight * latents * log_n:.0f} nats, so a tenth more images would add "
+        f"{weight * latents * math.log(1.1):.1f} nats to it, and within 2% of the whole is no nearer than within a "
+        "seventh of the rest.",
         _still_falling(rows),
         "The objective less −ELBO is (β − 1) TC, as MWS estimates it; of a code without information that TC is "
-        f"(D − 1) log N = {(_RUN.latent_dim - 1) * math.log(plan.images(_RUN)):.1f} nats.",
+        f"(D − 1) log N = {latents * log_n:.1f} nats.",
         "pythae's script for it, which we read, has this network, batch, optimizer, estimator and β, all images, none "
-        "held out, and one seed; what its two numbers were printed from we do not know. The authors' code had settings "
-        "of its own.",
+        "held out, and one seed (S); what its two numbers were printed from we do not know. The authors' code had "
+        "settings of its own.",
+        f"Machine: {rows[-1]['device']}; commit {rows[-1]['commit']} at its end. Epochs before a resumption by another "
+        "commit may have been rounded otherwise",
         _so_far(rows),
     )
 
@@ -194,7 +201,7 @@ def _still_falling(rows: Sequence[Row]) -> str:
 
 def _information(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     """How much the published code must hold, by what ours does; "" before the first exact measurement."""
-    exact = _measured(rows)
+    exact = measured(rows)
     if not exact:
         return ""
     held, tc = (float(exact[-1][name]) for name in ("data_mutual_information", "total_correlation"))
@@ -208,8 +215,8 @@ def _information(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     if published <= tc or objective >= float(exact[-1]["loss"]):
         return told
     return (
-        f"{told}. So the published TC, {published:.1f}, is that of a code of {held + published - tc:.0f} nats or more, "
-        "and with its lower objective it is a better optimum of the same sum, which this training had not reached"
+        f"{told}. So the published TC, {published:.1f}, suggests a code of some {held + published - tc:.0f} nats; with "
+        "the lower objective it is a better optimum of the same sum, which this training had not reached"
     )
 
 

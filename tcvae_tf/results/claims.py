@@ -50,13 +50,14 @@ class Claim:
             return cls(text, paper, str(ours), None)
         inside = [abs(end - published) <= tolerance for end in (ours.value, ours.low, ours.high)]
         crosses = ours.low <= published + tolerance and ours.high >= published - tolerance
-        doubt = {True: "the interval reaches beyond", False: "the interval reaches into it"}[inside[0]]
         if ours.n == 1:
             doubt = "one seed has no interval"
-        elif (all(inside) or not (inside[0] or crosses)) and ours.n < FEW:
+        elif crosses and not all(inside):
+            doubt = "the interval reaches beyond" if inside[0] else "the interval reaches into it"
+        elif ours.n < FEW:
             chance = 1 - 2.0 ** (1 - ours.n)
             doubt = f"the range of {ours.n} seeds has the true median in it with a probability of {chance:.0%}"
-        elif all(inside) or not (inside[0] or crosses):
+        else:
             doubt = ""
         return cls(text, paper, str(ours), inside[0], doubt=doubt)
 
