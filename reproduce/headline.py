@@ -141,6 +141,7 @@ def _missing(rows: Sequence[Row]) -> str:
     if any(run.id in ids for run in fig3_mig_distribution.runs(PRESETS["paper"])):
         return ""
     return (
-        "Nothing was run with the preset paper, the paper's own settings. So a claim that fails below, but for "
-        "the training check's, fails in short trainings of small networks; it does not say that the paper's numbers are wrong."
+        "Nothing was run with the preset paper, the paper's own settings. So a claim that fails below, but for the "
+        "training check's, fails in short trainings of small networks; it does not say that the paper's numbers are "
+        "wrong."
     )
