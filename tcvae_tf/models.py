@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-import tcvae_tf.convolutions  # noqa: F401  (a saved model may hold its layers)
+import tcvae_tf.networks  # noqa: F401  (a saved model may hold its layers and initializers)
 from tcvae_tf import distributions, memory, replicas, tracing
 from tcvae_tf.datasets import decode
 from tcvae_tf.objective import Objective

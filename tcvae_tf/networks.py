@@ -49,9 +49,8 @@ def mlp(
     layers = _Layers("mlp", image_shape, latent_dim, width, initializer, seed, head)
     pixels = math.prod(image_shape)
     image = keras.Input(image_shape, name="image")
-    hidden = keras.layers.Flatten()(image)
-    for _ in range(2):
-        hidden = layers.dense(hidden, width, "relu")
+    hidden = layers.from_pixels(keras.layers.Flatten()(image), width, "relu")
+    hidden = layers.dense(hidden, width, "relu")
     outputs = layers.head(layers.dense(hidden, 2 * latent_dim, name=layers.head_name))
     encoder = keras.Model(image, outputs, name="encoder")
 
@@ -59,7 +58,7 @@ def mlp(
     hidden = latent
     for _ in range(3):
         hidden = layers.dense(hidden, width, "tanh")
-    logits = keras.layers.Reshape(image_shape)(layers.wide(hidden, pixels, name="logits"))
+    logits = keras.layers.Reshape(image_shape)(layers.to_pixels(hidden, pixels, name="logits"))
     return encoder, keras.Model(latent, logits, name="decoder")
 
 
@@ -224,13 +223,17 @@ class _Layers:
         units = operator.index(units)  # Keras takes none of NumPy's integers
         return keras.layers.Dense(units, activation, name=name, **self._initial(inputs.shape[-1]))(inputs)
 
-    def wide(self, inputs, units: int, name: str | None = None):
-        """A dense layer with many more units than inputs, with a kernel of units × inputs.
+    # A kernel's first axis is the shorter one of these two: its gradient is a product over the batch of two matrices,
+    # the first of them transposed, at which XLA on a CPU is slow where that one is wide.
 
-        The gradient of the other, inputs × units, is a product that XLA on a CPU is slow at.
-        """
-        options = {"bias_axes": "o", "name": name, **self._initial(inputs.shape[-1])}
-        return keras.layers.EinsumDense("bi,oi->bo", units, **options)(inputs)
+    def from_pixels(self, inputs, units: int, activation: str | None = None, name: str | None = None):
+        """A dense layer of many more inputs than units, with a kernel of units × inputs."""
+        options = {"activation": activation, "bias_axes": "o", "name": name, **self._initial_transposed(inputs)}
+        return keras.layers.EinsumDense("bi,oi->bo", operator.index(units), **options)(inputs)
+
+    def to_pixels(self, inputs, units: int, name: str | None = None):
+        """A dense layer of many more units than inputs, with a kernel of inputs × units."""
+        return keras.layers.Dense(units, name=name, **self._initial_transposed(inputs))(inputs)
 
     def conv(self, inputs, channels: int, kernel=4, stride: int = 2, padding: str = "same", activation=None, name=None):
         fan_in = _area(kernel) * inputs.shape[-1]
@@ -250,8 +253,27 @@ class _Layers:
         hidden = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(inputs)
         return keras.layers.ReLU()(hidden)
 
+    def _initial_transposed(self, inputs) -> dict[str, Any]:
+        """The numbers of a kernel as they are drawn for one with its axes the other way round."""
+        initial = self._initial(inputs.shape[-1])
+        return {**initial, "kernel_initializer": Transposed(initial["kernel_initializer"])}
+
     def _initial(self, fan_in: int) -> dict[str, Any]:
         return _pytorch_initial(fan_in, self._seeds) if self._pytorch else _keras_initial(self._seeds)
+
+
+@keras.saving.register_keras_serializable("tcvae_tf")
+class Transposed(keras.initializers.Initializer):
+    """The transpose of the matrix that another initializer draws."""
+
+    def __init__(self, initializer: keras.initializers.Initializer | dict) -> None:
+        self.initializer = keras.initializers.get(initializer)
+
+    def __call__(self, shape, dtype=None):
+        return keras.ops.transpose(self.initializer(shape[::-1], dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"initializer": keras.initializers.serialize(self.initializer)}
 
 
 def _area(kernel: int | tuple[int, int]) -> int:

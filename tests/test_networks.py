@@ -12,13 +12,10 @@ import tcvae_tf as tc
 
 def test_the_mlp_has_the_paper_s_layers_and_size():
     encoder, decoder = tc.networks.mlp((64, 64, 1))
-    assert [layer.units for layer in encoder.layers if hasattr(layer, "units")] == [1200, 1200, 20]
+    first, second, last = (layer for layer in encoder.layers if layer.get_weights())
+    assert [layer.output.shape[-1] for layer in (first, second, last)] == [1200, 1200, 20]
     assert [layer.output.shape[-1] for layer in decoder.layers if layer.get_weights()] == [1200, 1200, 1200, 4096]
-    assert [layer.activation.__name__ for layer in encoder.layers if hasattr(layer, "units")] == [
-        "relu",
-        "relu",
-        "linear",
-    ]
+    assert [layer.activation.__name__ for layer in (first, second, last)] == ["relu", "relu", "linear"]
     assert {layer.activation.__name__ for layer in decoder.layers[1:-2]} == {"tanh"}
     assert round(encoder.count_params() / 1e6, 1) == 6.4
     assert round(decoder.count_params() / 1e6, 1) == 7.8
@@ -32,7 +29,7 @@ def test_shapes_follow_the_image_and_the_latents():
 
 def test_pytorch_s_initial_values_are_uniform_within_one_over_the_root_of_fan_in():
     encoder, _ = tc.networks.mlp((20, 20, 1), width=300, seed=1)
-    first, second, _ = (layer for layer in encoder.layers if hasattr(layer, "units"))
+    first, second, _ = (layer for layer in encoder.layers if layer.get_weights())
     for layer, fan_in in ((first, 400), (second, 300)):
         bound = 1 / np.sqrt(fan_in)
         for values in layer.get_weights():
@@ -49,6 +46,23 @@ def test_a_seed_fixes_the_weights_and_layers_do_not_share_them():
     decoder = tc.networks.mlp((4, 4, 1), 16, 16, seed=5)[1]
     kernels = [layer.get_weights()[0] for layer in decoder.layers if layer.get_weights()]
     assert not any(np.array_equal(kernels[0], other) for other in kernels[1:])
+
+
+@pytest.mark.parametrize("initializer", tc.networks.INITIALIZERS)
+def test_the_two_widest_kernels_have_their_shorter_axis_first_and_the_numbers_of_their_transposes(initializer):
+    encoder, decoder = tc.networks.mlp((5, 6, 1), 3, 4, initializer, seed=2)
+    kernel, bias = encoder.layers[2].get_weights()
+    logits, offsets = decoder.get_layer("logits").get_weights()
+    assert (kernel.shape, logits.shape) == ((4, 30), (4, 30))
+    images, codes = np.random.default_rng(0).random((7, 5, 6, 1), "f4"), np.random.default_rng(1).random((7, 3), "f4")
+    inner = keras.Model(encoder.input, encoder.layers[2].output)(images).numpy()
+    assert np.allclose(inner, np.maximum(images.reshape(7, 30) @ kernel.T + bias, 0), atol=1e-6)
+    before = keras.Model(decoder.input, decoder.layers[-3].output)(codes).numpy()
+    assert np.allclose(decoder(codes).numpy().reshape(7, 30), before @ logits + offsets, atol=1e-6)
+    for layer, found in ((encoder.layers[2], kernel), (decoder.get_layer("logits"), logits)):
+        drawn = layer.kernel_initializer.initializer
+        again = type(drawn).from_config(drawn.get_config())(found.shape[::-1])
+        assert np.array_equal(found, keras.ops.convert_to_numpy(again).T)
 
 
 def test_keras_initial_values_are_available():
@@ -161,14 +175,16 @@ def test_the_discriminator_has_the_paper_s_shape():
         tc.networks.discriminator(layers=0)
 
 
-def test_a_saved_model_with_convolutions_loads_where_only_the_model_was_imported(tmp_path):
-    """In a process of its own: whatever made the layers here has not been imported there."""
-    vae = tc.VAE(*tc.networks.conv_plain((16, 16, 1), latent_dim=2, width=8, seed=0), seed=0)
-    vae.compile()
-    vae.save(tmp_path / "vae.keras")
-    code = "import keras; from tcvae_tf import VAE; print(type(keras.models.load_model('vae.keras')).__name__)"
+def test_saved_models_load_where_only_the_model_was_imported(tmp_path):
+    """In a process of its own: whatever made the layers and initial values here has not been imported there."""
+    for name in ("mlp", "conv_plain"):
+        vae = tc.VAE(*getattr(tc.networks, name)((16, 16, 1), latent_dim=2, width=8, seed=0), seed=0)
+        vae.compile()
+        vae.save(tmp_path / f"{name}.keras")
+    code = "import keras; from tcvae_tf import VAE; print(*(type(keras.models.load_model(f'{n}.keras')).__name__"
+    code += " for n in ('mlp', 'conv_plain')))"
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert found.stdout.strip() == "VAE", found.stderr[-500:]
+    assert found.stdout.strip() == "VAE VAE", found.stderr[-500:]
 
 
 def test_sizes_may_be_numpy_s_integers_and_no_fractions():
