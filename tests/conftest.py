@@ -38,14 +38,23 @@ def squares():
 
 
 #: Files whose tests wait for other processes or for compilers.
-SLOW = ("test_sweep", "test_faults", "test_runs", "test_models", "test_factor_vae", "test_replicas", "test_export")
-SLOW += (
+SLOW = (
+    "test_tracing",
+    "test_sweep",
+    "test_models",
+    "test_faults",
+    "test_replicas",
     "test_keras_habits",
+    "test_factor_vae",
+    "test_runs",
+    "test_export",
+    "test_plan",
     "test_reproduce",
-    "test_custom",
-    "test_compare",
-    "test_explore",
+    "test_datasets",
     "test_docs",
+    "test_custom",
+    "test_table1",
+    "test_compare",
     "test_readme",
 )
 
