@@ -177,17 +177,18 @@ _NEXT = {
     "step at paper size": "The products are oneDNN's, between XLA's programs: on a CPU XLA's own are slower, and it "
     "calls no library for them. Next: the last layer's gradient without the transposition that follows it.",
     "step of preset cpu": "An epoch is 1,440 of these steps. The two longest products are the gradients of the two "
-    "widest kernels, where XLA takes the images and the logits' gradient transposed as they lie in memory. Next: "
-    "kernels with the shorter axis first, and a copy of the narrow operand, transposed, before the product. Tried: it "
-    "takes less time, above all with one thread; but its sums are in another order, which would void all "
-    "records. With two threads one waits while the TC term is computed; two of its loops side by side, or several "
-    "blocks in a turn, take as long. Products by oneDNN between XLA's programs, as at paper size, take more time here.",
+    "widest kernels. XLA takes the first of their two matrices transposed as it lies in memory; kernels whose shorter "
+    "axis is the first make that the narrow one. Next: a copy of it, transposed, before the product. Tried: little is "
+    "left to gain, and its sums are in another order, which would void all records. With two threads one waits while "
+    "the TC term is computed; two of its loops side by side, or several blocks in a turn, take as long. Products by "
+    "oneDNN between XLA's programs, as at paper size, take more time here.",
     "step of FactorVAE": "Next: one backward pass through the discriminator for both losses, whose gradients at z "
     "differ by a factor for each image: six products of a layer where there are seven, if no layer mixes images (batch "
     "normalisation does) and no factor is too small for float16. Or z and the permuted z as one batch. Either would "
     "change the last bits of records.",
     "encoding": "Beside the products it is the likelihood, an exponential for each pixel. Next: a first product that "
-    "takes the images as bits, so that their 33 MB of float32 a batch are not written.",
+    "takes the images as bits, so that their 33 MB of float32 a batch are not written. Tried: a look-up of the eight "
+    "pixels of a byte as one number, which XLA takes apart again for each pixel.",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from tcvae_tf import plots
 from tcvae_tf.plots import style
@@ -42,6 +43,20 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
         assert one == two
         assert len(one) > 2000
+
+
+def test_a_png_is_no_larger_than_its_colours_ask_and_an_image_keeps_every_one(tmp_path):
+    grey = plots.contact_sheet({"a": np.random.default_rng(0).integers(256, size=(3, 8, 8), dtype=np.uint8)})
+    coloured = plots.contact_sheet({"a": np.random.default_rng(0).integers(256, size=(3, 8, 8, 3), dtype=np.uint8)})
+    lines = plots.mig_distribution({"": SAMPLES}, {})
+    for mode, far, figure in (("L", 0, grey), ("RGB", 0, coloured), ("P", 64, lines)):
+        plots.save(figure, tmp_path / "saved.png")
+        figure.savefig(tmp_path / "whole.png", dpi=style.STYLE["savefig.dpi"])
+        saved, whole = (Image.open(tmp_path / f"{name}.png") for name in ("saved", "whole"))
+        assert (saved.mode, saved.info["dpi"]) == (mode, whole.info["dpi"])
+        difference = np.asarray(saved.convert("RGB")).astype(int) - np.asarray(whole.convert("RGB"))
+        assert abs(difference).max() <= far
+        assert (tmp_path / "saved.png").stat().st_size < (tmp_path / "whole.png").stat().st_size
 
 
 def test_curves_are_drawn_in_the_colour_of_their_method_estimates_broken():
