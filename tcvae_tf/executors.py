@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import logging
 import os
 import selectors
 import signal
@@ -19,6 +20,8 @@ from typing import Any, Protocol
 
 from tcvae_tf import files, provenance, runs
 from tcvae_tf.settings import Run
+
+log = logging.getLogger("tcvae_tf")
 
 EXECUTORS = ("serial", "processes", "ray")
 
@@ -86,6 +89,12 @@ class Serial:
         self._ended: list[tuple[Run, str | None]] = []
         if "tensorflow" not in sys.modules:
             os.environ.update(environment(threads))
+        elif provenance.threads() != threads:
+            log.warning(
+                "TensorFlow was imported before it could be held to --threads=%d and trains with %d, other bits; "
+                "--executor=processes keeps to them, or set TF_NUM_INTRAOP_THREADS=%d",
+                *(threads, provenance.threads(), threads),
+            )
 
     def start(self, run: Run) -> None:
         print(f"run {run.id}", flush=True)

@@ -24,6 +24,7 @@ from tcvae_tf.settings import Run, recipe_of
 
 #: Images of both data sets, which trials stand in for.
 _SHAPE = (64, 64, 1)
+_GRIDS = {"dsprites": datasets.dsprites.GRID, "faces3d": datasets.faces3d.GRID}
 #: Seconds of steps in a trial, and of measures that do not grow with the images.
 _TRIAL, _FIXED = 2.0, 6.0
 #: Images that a trial measures.
@@ -97,14 +98,18 @@ def images(run: Run) -> int:
 
 @functools.cache
 def _grid(dataset: str, thin: int) -> FactorGrid:
-    known = {"dsprites": datasets.dsprites.GRID, "faces3d": datasets.faces3d.GRID}
-    whole = known[dataset] if dataset in known else datasets.load(dataset).grid
+    whole = _GRIDS[dataset] if dataset in _GRIDS else datasets.load(dataset).grid
     return whole.thin(thin)[0]
 
 
+@functools.cache
+def _shape(dataset: str) -> tuple[int, int, int]:
+    return _SHAPE if dataset in _GRIDS else datasets.load(dataset).image_shape
+
+
 def weights(run: Run) -> float:
-    """Numbers in the kernels of a run's networks, for images of 64 × 64."""
-    pixels, width, latents = math.prod(_SHAPE), run.width, run.latent_dim
+    """Numbers in the kernels of a run's networks."""
+    pixels, width, latents = math.prod(_shape(run.dataset)), run.width, run.latent_dim
     if run.network == "mlp":
         return 2 * pixels * width + 3 * width**2 + 3 * latents * width
     encoder = sum(inputs * outputs * area for inputs, outputs, area, _ in _convolutions(run))
@@ -113,16 +118,18 @@ def weights(run: Run) -> float:
 
 def _convolutions(run: Run) -> list[tuple[int, int, int, int]]:
     """Inputs, outputs, kernel area and places of each layer of the encoder; the decoder mirrors it."""
+    height, width, colours = _shape(run.dataset)
     first = run.width / {"conv": 512, "conv_plain": 128}[run.network]
-    channels = [1, *(max(1, round(first * count)) for count in (32, 32, 64, 64))]
-    layers = [(channels[k], channels[k + 1], 16, (32 >> k) ** 2) for k in range(4)]
-    return [*layers, (channels[-1], run.width, 16, 1), (run.width, 2 * run.latent_dim, 1, 1)]
+    channels = [colours, *(max(1, round(first * count)) for count in (32, 32, 64, 64))]
+    layers = [(channels[k], channels[k + 1], 16, (height >> k + 1) * (width >> k + 1)) for k in range(4)]
+    left = (height >> 4) * (width >> 4)
+    return [*layers, (channels[-1], run.width, left, 1), (run.width, 2 * run.latent_dim, 1, 1)]
 
 
 def step_flop(run: Run) -> float:
     """FLOP of the matrix products of a training step: forward, and backward but for the input's gradient."""
     if run.network == "mlp":
-        first, both = math.prod(_SHAPE) * run.width, weights(run)
+        first, both = math.prod(_shape(run.dataset)) * run.width, weights(run)
     else:
         layers = [inputs * outputs * area * places for inputs, outputs, area, places in _convolutions(run)]
         first, both = layers[0], 2 * sum(layers) - run.latent_dim * run.width
@@ -139,7 +146,7 @@ def step_flop(run: Run) -> float:
 def memory(run: Run) -> float:
     """Bytes that a run may take at its peak, a rough upper estimate: TensorFlow and XLA, weights with gradients and
     Adam's moments, a batch with what the layers keep of it, and the pairwise densities."""
-    layers = 8 * math.prod(_SHAPE) + (12 if run.network == "mlp" else 400) * run.width
+    layers = 8 * math.prod(_shape(run.dataset)) + (12 if run.network == "mlp" else 400) * run.width
     pairs = 3 * run.batch_size**2 * run.latent_dim if run.method == "beta_tcvae" else 0
     return 1.5e9 + 16 * weights(run) + 4 * (layers * run.images_per_step + pairs)
 
@@ -158,7 +165,7 @@ def _key(run: Run) -> str:
     """What a step's time depends on. A VAE is taken to cost what β-TCVAE does: a little less in truth."""
     parts = [run.network, run.width, run.batch_size, run.latent_dim, run.prior == "flow", run.posterior]
     parts += [run.discriminator_width, run.discriminator_batches] if run.method == "factor_vae" else []
-    return json.dumps([run.dataset == "dsprites", *parts])
+    return json.dumps([run.dataset if ":" in run.dataset else run.dataset == "dsprites", *parts])
 
 
 def _measured(todo: Sequence[Run], root: Path, places: int, threads: int) -> dict[str, dict]:
@@ -219,12 +226,12 @@ def trial(run: Run) -> dict[str, float]:
 
     began = time.perf_counter()
     rng = np.random.default_rng(0)
-    packed = run.dataset == "dsprites"
-    shape = (run.images_per_step, *((512,) if packed else _SHAPE))
+    packed, image = run.dataset == "dsprites", _shape(run.dataset)
+    shape = (run.images_per_step, *((512,) if packed else image))
     batch = tf.constant(rng.integers(256, size=shape, dtype=np.uint8))
     grid = FactorGrid(("n", "m"), (_TRIAL_IMAGES // 10, 10))
-    stand_in = np.broadcast_to(np.uint8(0), (_TRIAL_IMAGES, *_SHAPE))
-    model = runs.model(run, datasets.Dataset(stand_in, grid, _SHAPE), steps(run))
+    stand_in = np.broadcast_to(np.uint8(0), (_TRIAL_IMAGES, *image))
+    model = runs.model(run, datasets.Dataset(stand_in, grid, image), steps(run))
     model.train_on_batch(batch)
     start = time.perf_counter() - began
     taken = _repeated(lambda: model.train_on_batch(batch))

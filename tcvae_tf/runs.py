@@ -3,8 +3,9 @@
 `runs/<id>/` holds run.json (what was asked, written before step 0), history.csv, checkpoint/latest.keras and the one
 before it, pictures.npz, codes.npz and, last, record.json: its existence means done. error.txt says why a run failed.
 
-A method of one's own may change under the same name: run.json and the record keep the SHA-256 of its source file. What
-is not trained to the end is then begun anew; what is done stays, and a warning says that it is of another source.
+A method or a data set of one's own may change under the same name: run.json and the record keep the SHA-256 of its
+source file. What is not trained to the end is then begun anew; what is done stays, and a warning says that it is of
+another source.
 """
 
 from __future__ import annotations
@@ -69,19 +70,21 @@ def _is_of(header: dict, run: Run) -> bool:
 
 
 def _source(run: Run) -> dict[str, dict]:
-    """What a header says of the source of a method of one's own; nothing of ours."""
-    path = custom.source(run.method) if run.own else None
-    return {"source": {"file": path.name, "sha256": custom.digest(run.method)}} if path else {}
+    """What a header says of the source of a method and of a data set of one's own; nothing of ours."""
+    own = {key: name for key, name in (("source", run.method), ("data_source", run.dataset)) if ":" in name}
+    paths = {key: custom.source(name) for key, name in own.items()}
+    return {key: {"file": path.name, "sha256": custom.digest(own[key])} for key, path in paths.items() if path}
 
 
 def _warn_of_another_source(run: Run, header: dict, home: Path) -> None:
-    """Says so, once, when the method has changed since a run was trained, as far as its source can be found here."""
-    now = _source(run)
-    if now and header.get("source") != now["source"]:
-        _warn_once(
-            f"{run.id} was trained by another {now['source']['file']} than the present one; delete {home} to train it "
-            "anew, or give the changed function another name"
-        )
+    """Says so, once, when the method or the data set has changed since a run was trained, as far as its source can be
+    found here."""
+    for key, now in _source(run).items():
+        if header.get(key) != now:
+            _warn_once(
+                f"{run.id} was trained {'by' if key == 'source' else 'on images of'} another {now['file']} than the "
+                f"present one; delete {home} to train it anew, or give the changed function another name"
+            )
 
 
 @functools.cache

@@ -23,6 +23,7 @@ SPREADS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "logvar": lambda a: np.exp(0.5 * a),
     "log_sigma": np.exp,
 }
+POSTERIORS = ("normal", "laplace")
 #: Names that libraries give to arrays in an npz.
 _NAMES = {
     "loc": ("loc", "mean", "means", "mu", "mus"),
@@ -89,30 +90,38 @@ def parse_grid(words: str, scored: Sequence[str] | None = None, weights: np.ndar
 
 
 def read(
-    paths: Sequence[str | Path], grid: str | None = None, scored: Sequence[str] | None = None, spread: str | None = None
+    paths: Sequence[str | Path],
+    grid: str | None = None,
+    scored: Sequence[str] | None = None,
+    spread: str | None = None,
+    posterior: str | None = None,
 ) -> Codes:
     """Codes from one npz, from one npy [2, N, D], or from two npy files [N, D].
 
     An npz names its arrays: loc (or mean, mu) and scale (or sigma, std), variance (var), logvar or log_sigma; log_px
-    [N], weights [N] and prior_cross_entropy [D] where they are known. Instead of N, arrays may have the sizes of the
-    grid. What `Codes.save` wrote needs no grid.
+    [N], weights [N] and prior_cross_entropy [D], E_q(z_j) −log p(z_j) in nats, where they are known: without it the
+    prior is taken to be N(0, 1). Instead of N, arrays may have the sizes of the grid. What `Codes.save` wrote needs no
+    grid and says its posterior.
 
     Args:
       paths: one or two files.
       grid: as in `parse_grid`; N cells, of which the last factor varies fastest.
       scored: names of the factors that the MIG scores; all by default.
       spread: what the second array of an npy is: scale (the default), variance, logvar or log_sigma.
+      posterior: family of q(z|x), normal (the default) or laplace, of whose scale b it takes scale or log_sigma.
 
     Raises:
       FileNotFoundError, ValueError: what is wrong with the file, and how to mend it.
     """
-    check(paths, grid, scored, spread)
+    check(paths, grid, scored, spread, posterior=posterior)
     files = [Path(path) for path in paths]
     loaded = [_load(file) for file in files]
     if isinstance(loaded[0], dict):
         arrays = loaded[0]
         if spread is not None:
             raise ValueError("the names in an npz say what its arrays are; leave spread out")
+        if "header" in arrays and posterior is not None:
+            raise ValueError(f"{files[0].name} says its posterior; leave posterior out")
         if "header" in arrays:
             return _saved(files[0], grid, scored)
     else:
@@ -121,7 +130,7 @@ def read(
         raise ValueError(f"{files[0].name} does not say its grid; give --grid=shape=3,scale=6,... slowest first")
     shape = parse_grid(grid)
     weights = None if "weights" not in arrays else _column("weights", arrays["weights"], shape)
-    return _codes(files[0].name, arrays, parse_grid(grid, scored, weights))
+    return _codes(files[0].name, arrays, parse_grid(grid, scored, weights), posterior or "normal")
 
 
 def check(
@@ -130,11 +139,12 @@ def check(
     scored: Sequence[str] | None = None,
     spread: str | None = None,
     names: Sequence[str] = (),
+    posterior: str | None = None,
 ) -> None:
     """Looks at what `read` and `measure` are asked, and at no file.
 
     Raises:
-      ValueError: files of other kinds, words that are no grid, an unknown spread, factor or measure.
+      ValueError: files of other kinds, words that are no grid, an unknown spread, posterior, factor or measure.
     """
     files = [Path(path) for path in paths]
     if [file.suffix for file in files] not in ([".npz"], [".npy"], [".npy", ".npy"]):
@@ -142,6 +152,8 @@ def check(
         raise ValueError(f"{given}: give one npz, one npy of shape [2, N, D], or two npy: means, then scales")
     if spread is not None and spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; {suggest(spread, list(SPREADS))}")
+    if posterior is not None and posterior not in POSTERIORS:
+        raise ValueError(f"unknown posterior {posterior!r}; {suggest(posterior, POSTERIORS)}")
     if grid is not None:
         parse_grid(grid, scored)
     _check_names(names)
@@ -175,7 +187,9 @@ def _saved(path: Path, grid: str | None, scored: Sequence[str] | None) -> Codes:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its header is not that of saved Codes ({error})") from error
     if grid is not None:
-        return dataclasses.replace(codes, grid=parse_grid(grid, scored, codes.grid.weights))
+        given = parse_grid(grid)
+        kept = codes.grid.scored if given.names == codes.grid.names else None
+        return dataclasses.replace(codes, grid=parse_grid(grid, scored or kept, codes.grid.weights))
     if scored is not None:
         names = FactorGrid(codes.grid.names, codes.grid.sizes, scored, codes.grid.weights)
         return dataclasses.replace(codes, grid=names)
@@ -190,7 +204,7 @@ def _pair(files: list[Path], found: list[Any], spread: str) -> dict[str, np.ndar
     return {"loc": found[0][0], spread: found[0][1]}
 
 
-def _codes(name: str, arrays: dict[str, np.ndarray], grid: FactorGrid) -> Codes:
+def _codes(name: str, arrays: dict[str, np.ndarray], grid: FactorGrid, posterior: str) -> Codes:
     known = {meaning: [n for n in names if n in arrays] for meaning, names in _NAMES.items()}
     spreads = [(meaning, n) for meaning in SPREADS for n in known[meaning]]
     if len(known["loc"]) != 1 or len(spreads) != 1:
@@ -199,6 +213,8 @@ def _codes(name: str, arrays: dict[str, np.ndarray], grid: FactorGrid) -> Codes:
             f"it has {', '.join(sorted(arrays))}"
         )
     (meaning, spread_name), loc_name = spreads[0], known["loc"][0]
+    if posterior == "laplace" and meaning in ("variance", "logvar"):
+        raise ValueError(f"{name}: give the scale b of laplace posteriors, or log b as log_sigma, not {spread_name}")
     loc, second = (_rows(n, arrays[n], grid) for n in (loc_name, spread_name))
     with np.errstate(over="ignore", invalid="ignore"):
         scale = SPREADS[meaning](second.astype(np.float64))
@@ -212,6 +228,7 @@ def _codes(name: str, arrays: dict[str, np.ndarray], grid: FactorGrid) -> Codes:
         loc=loc,
         scale=scale,
         grid=grid,
+        posterior=posterior,
         log_px=None if "log_px" not in arrays else _column("log_px", arrays["log_px"], grid),
         prior_cross_entropy=arrays.get("prior_cross_entropy"),
     )

@@ -134,7 +134,7 @@ class Run:
     epochs: int = _option(50, "passes over the data")
     steps: int = _option(0, "training steps; overrides epochs when not 0")
     thin: int = _option(1, "keep every k-th value of each factor, for trials")
-    fix: str = _option("", "factors held at one value index each: identity=0,lighting=5")
+    fix: str = _option("", "factors held at one value index each, of those that thin keeps: identity=0,lighting=5")
     joint: str = _option("uniform", f"p(n) over the first two scored factors: {', '.join(JOINTS)} (figure 5)")
     seed: int = _option(0, "of the initial weights, the order of the images and the noise")
 

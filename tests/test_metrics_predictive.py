@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tcvae_tf as tc
+from tcvae_tf import metrics
 
 GRID = tc.FactorGrid(("noise", "a", "b"), (5, 6, 8), scored=("a", "b"))
 N = len(GRID)
@@ -203,6 +204,13 @@ def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):
     for measure in (tc.dci, tc.sap, tc.beta_vae_score, tc.modularity_explicitness, tc.infomec):
         with pytest.raises(ImportError, match=r"needs scikit-learn; pip install -e '\.\[metrics\]'"):
             measure(codes("perfect"))
+
+
+def test_without_scikit_learn_a_record_lacks_one_score_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = metrics.summary(codes("perfect"), samples=100, verbose=0)
+    assert found["beta_vae_score"] is None and found["factor_vae_score"] == 1
+    assert "left out of the record: beta_vae_score needs scikit-learn; pip install" in caplog.text
 
 
 @pytest.mark.parametrize(

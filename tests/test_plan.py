@@ -38,6 +38,25 @@ def test_weights_and_flop_are_those_of_the_networks(run):
     assert plan.step_flop(run) == run.batch_size * (6 * sum(products) - 2 * products[0])
 
 
+@pytest.mark.parametrize("network, width", [("mlp", 16), ("conv", 32)])
+def test_images_of_another_shape_are_planned_for(tmp_path, monkeypatch, network, width):
+    (tmp_path / "wide_data.py").write_text(
+        "import numpy as np, tcvae_tf as tc\n"
+        "def wide():\n"
+        "    cells = np.stack(np.unravel_index(np.arange(6), (2, 3)), -1)\n"
+        "    images = np.random.default_rng(0).integers(256, size=(6, 32, 48, 3), dtype=np.uint8)\n"
+        "    return tc.datasets.from_arrays(images, cells)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tc.Run(dataset="wide_data:wide", network=network, width=width, batch_size=6, steps=2)
+    made = getattr(tc.networks, network)((32, 48, 3), run.latent_dim, width)
+    layers = [layer for part in made for layer in part.layers if hasattr(layer, "kernel")]
+    assert plan.weights(run) == sum(math.prod(layer.kernel.shape) for layer in layers)
+    products = [multiplications(layer) for layer in layers]
+    assert plan.step_flop(run) == 6 * (6 * sum(products) - 2 * products[0])
+    assert plan.memory(run) > plan.memory(tc.Run(network=network, width=width, batch_size=6))
+
+
 def test_a_step_and_a_run_of_the_paper_s_size():
     assert plan.step_flop(tc.Run()) == pytest.approx(154e9, rel=0.01)
     assert plan.step_flop(tc.Run()) * plan.steps(tc.Run()) == pytest.approx(2.8e15, rel=0.02)

@@ -239,8 +239,9 @@ def test_data_without_a_factor_to_score_are_refused_before_training(tmp_path):
         tc.execute(dataclasses.replace(SMALL, thin=64, batch_size=1), tmp_path, verbose=0)
 
 
-def test_a_user_s_own_data_set(tmp_path, monkeypatch):
-    (tmp_path / "stripes_data.py").write_text(
+def test_a_user_s_own_data_set_and_what_is_said_when_it_has_changed(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "stripes_data.py"
+    path.write_text(
         "import numpy as np, tcvae_tf as tc\n"
         "def stripes():\n"
         "    cells = np.stack(np.unravel_index(np.arange(16), (4, 4)), -1)\n"
@@ -250,8 +251,19 @@ def test_a_user_s_own_data_set(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     run = tc.Run(dataset="stripes_data:stripes", method="vae", width=8, batch_size=8, steps=2)
-    assert tc.execute(run, tmp_path / "runs", verbose=0)["mig_gaps"].keys() == {"x", "y"}
-    assert (tmp_path / "runs" / run.id).is_dir()
+    record = tc.execute(run, tmp_path / "runs", verbose=0)
+    assert record["mig_gaps"].keys() == {"x", "y"} and record["data_source"]["file"] == "stripes_data.py"
+    assert tc.execute(run, tmp_path / "runs", verbose=0) == record and not caplog.text
+    path.write_text(path.read_text() + "# changed\n")
+    assert tc.execute(run, tmp_path / "runs", verbose=0) == record
+    assert f"{run.id} was trained on images of another stripes_data.py than the present one; delete" in caplog.text
+
+
+def test_data_with_one_factor_are_trained_and_measured(tmp_path):
+    run = dataclasses.replace(SMALL, fix="orientation=0,posX=0,posY=0,shape=0")
+    record = tc.execute(dataclasses.replace(run, thin=1, batch_size=3, steps=2), tmp_path, verbose=0)
+    assert list(record["mig_gaps"]) == ["scale"] and record["mig"] >= 0
+    assert record["beta_vae_score"] is None
 
 
 # --- FactorVAE and curves -------------------------------------------------------------------------------------------

@@ -84,6 +84,28 @@ def test_codes_of_another_family_stay_so(tmp_path, posteriors):
     tc.Codes(loc=loc, scale=scale, grid=GRID, posterior="laplace").save(tmp_path / "codes.npz")
     for grid in (None, WORDS):
         assert scoring.read([tmp_path / "codes.npz"], grid).posterior == "laplace"
+    with pytest.raises(ValueError, match=r"codes\.npz says its posterior; leave posterior out"):
+        scoring.read([tmp_path / "codes.npz"], posterior="normal")
+
+
+def test_a_dump_of_laplace_posteriors_is_scored_as_what_it_is(tmp_path, posteriors):
+    loc, scale = posteriors
+    for name, values in (("scale", scale), ("log_sigma", np.log(scale))):
+        np.savez(tmp_path / "dump.npz", loc=loc, **{name: values})
+        codes = scoring.read([tmp_path / "dump.npz"], WORDS, posterior="laplace")
+        assert tc.mig(codes).score == pytest.approx(
+            tc.mig(tc.Codes(loc=loc, scale=scale, grid=GRID, posterior="laplace")).score
+        )
+    assert tc.mig(codes).score != pytest.approx(tc.mig(scoring.read([tmp_path / "dump.npz"], WORDS)).score, abs=1e-3)
+
+
+def test_a_grid_of_the_same_factors_keeps_those_that_saved_codes_score(tmp_path, posteriors):
+    loc, scale = posteriors
+    scored = tc.FactorGrid(GRID.names, GRID.sizes, ("x",))
+    tc.Codes(loc=loc, scale=scale, grid=scored).save(tmp_path / "codes.npz")
+    assert scoring.read([tmp_path / "codes.npz"], WORDS).grid.scored == ("x",)
+    assert scoring.read([tmp_path / "codes.npz"], WORDS, ("y",)).grid.scored == ("y",)
+    assert scoring.read([tmp_path / "codes.npz"], "a=2,b=20").grid.scored == ("a", "b")
 
 
 def test_what_cannot_be_measured_is_left_out_of_all(posteriors):
@@ -124,6 +146,9 @@ def test_what_is_wrong_is_said(tmp_path, posteriors):
     assert "does not say its grid" in wrong(tmp_path, good, grid=None)
     assert "leave spread out" in wrong(tmp_path, good, spread="logvar")
     assert "did you mean 'logvar'" in wrong(tmp_path, good, spread="log_var")
+    assert "did you mean 'laplace'" in wrong(tmp_path, good, posterior="laplac")
+    laplace = wrong(tmp_path, {"loc": loc, "logvar": np.log(scale)}, posterior="laplace")
+    assert "give the scale b of laplace posteriors, or log b as log_sigma, not logvar" in laplace
     assert "no factor 'z' to be scored; choose from" in wrong(tmp_path, good, scored=("z",))
 
 

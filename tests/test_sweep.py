@@ -222,6 +222,14 @@ def test_runs_that_another_sweep_is_at_are_left_for_later(tmp_path):
     assert sweep._next([first, second], tmp_path) == first
 
 
+def test_serial_says_where_it_cannot_keep_to_its_threads(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(executors.provenance, "threads", lambda: 4)
+    executors.Serial(tmp_path, 4, 0)
+    assert not caplog.text
+    executors.Serial(tmp_path, 1, 0)  # these tests have imported TensorFlow
+    assert "held to --threads=1 and trains with 4, other bits; --executor=processes keeps to them" in caplog.text
+
+
 @pytest.mark.parametrize("resources", [Resources(workers=-1), Resources(threads=0)])
 def test_fewer_than_one_worker_or_thread_is_refused(tmp_path, resources):
     with pytest.raises(ValueError, match="must be at least 1"):

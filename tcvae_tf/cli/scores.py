@@ -15,10 +15,12 @@ from tcvae_tf.cli.command import Command
 _SCORE_HELP = """FILE is one of
   an npz that names its arrays: loc (mean, mu) and scale (sigma, std), variance, logvar or log_sigma, each [N, D] or
     with the sizes of the grid for N; log_px [N], log p(x|z) of one sample an image, if the ELBO is to be known;
-    weights [N], p(n), if images are not equally likely
+    weights [N], p(n), if images are not equally likely; prior_cross_entropy [D], E_q(z_j) −log p(z_j) in nats, if the
+    prior is not N(0, 1)
   an npy [2, N, D], means and scales, or two npy files [N, D]; --spread says what the second is
   the codes.npz of a run of this package, which needs no --grid
-The N rows stand in the grid's order: the last factor varies fastest.
+The N rows stand in the grid's order: the last factor varies fastest. Posteriors are taken to be normal where
+--posterior=laplace does not say otherwise.
 
 A MIG far below what you expect may mean rows in another order than the grid's, or σ under the name of log σ².
 
@@ -32,6 +34,7 @@ def _score_flags() -> flags.FlagValues:
     flags.DEFINE_string("grid", None, "the factors, slowest first: shape=3,scale=6,...", flag_values=values)
     flags.DEFINE_list("scored", None, "factors that the MIG scores (default: all)", flag_values=values)
     flags.DEFINE_string("spread", None, "of npy: scale (default), variance, logvar, log_sigma", flag_values=values)
+    flags.DEFINE_string("posterior", None, "of a dump: normal (default) or laplace", flag_values=values)
     flags.DEFINE_list("measures", None, measures, flag_values=values)
     flags.DEFINE_boolean("all", False, "all measures but Monte Carlo MIG; some take minutes", flag_values=values)
     flags.DEFINE_integer("seed", 0, "of whatever is sampled", flag_values=values)
@@ -46,8 +49,8 @@ def _score(values: Any, paths: list[str]) -> None:
     if everything:
         names = [name for name in scoring.MEASURES if name != "mig_monte_carlo"]
     with command.usable():
-        scoring.check(paths, values.grid, scored, values.spread, names)
-    codes = scoring.read(paths, values.grid, scored, values.spread)
+        scoring.check(paths, values.grid, scored, values.spread, names, values.posterior)
+    codes = scoring.read(paths, values.grid, scored, values.spread, values.posterior)
     found = scoring.measure(codes, names, values.seed, _announce, skip=everything)
     if values.json != "-":
         print(scoring.table(found), end="")

@@ -156,6 +156,9 @@ class Dataset:
     def weighted(self, weights: np.ndarray) -> Dataset:
         """The same images with probabilities p(n), [N]: epochs then draw from p(n), and measures weigh by it.
 
+        They stand in the order of the grid, the last factor fastest, whatever the order in which `from_arrays` was
+        given the images; an array of the grid's sizes, flattened, has it.
+
         Raises:
           ValueError: no distribution over the cells, or one that gives more than 0 to a cell that has 0 now, since it
             may have no image.

@@ -120,7 +120,7 @@ def infomec(codes: Codes, seed: int = 0, samples: int = 10_000, neighbours: int 
     Settings as in the authors' code for continuous latents: mutual information by nearest neighbours (Ross 2014,
     k = 10), logistic regression without a penalty and with balanced classes, measured on the images it was fitted to.
     The number of images is ours. They are distinct, since an image would be its own nearest neighbour: no more than
-    there are.
+    there are, and p(n) decides which of them, not how much each counts.
 
     Args:
       codes: posteriors of the whole data set; the means are used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tcvae_tf.codes import Codes
@@ -10,12 +11,15 @@ from tcvae_tf.metrics.information import mig
 from tcvae_tf.metrics.unsupervised import active_units, gaussian_total_correlation
 from tcvae_tf.metrics.votes import beta_vae_score, factor_vae_score
 
+log = logging.getLogger("tcvae_tf")
+
 
 def summary(codes: Codes, samples: int = 10_000, seed: int = 0, verbose: str | int = "auto") -> dict[str, Any]:
     """The main measures as a dict that JSON can hold: exact MIG, the ELBO and its parts in nats, FactorVAE and
     β-VAE score.
 
-    `elbo` and `reconstruction` are None where the codes have no log p(x|z), `beta_vae_score` without scikit-learn.
+    `elbo` and `reconstruction` are None where the codes have no log p(x|z); `beta_vae_score` where one factor alone
+    varies, and without scikit-learn, which a warning says.
     `mig_histogram` is disentanglement_lib's number, not to be mixed with `mig`. `information_error` is the standard
     error of mutual_information and total_correlation, which share their sampled part.
 
@@ -47,7 +51,10 @@ def summary(codes: Codes, samples: int = 10_000, seed: int = 0, verbose: str | i
 
 
 def _beta_vae_score(codes: Codes, seed: int) -> float | None:
+    if len(codes.grid.varying) < 2:
+        return None
     try:
         return beta_vae_score(codes, seed).score
-    except ImportError:
+    except ImportError as error:
+        log.warning("left out of the record: %s", error)
         return None
