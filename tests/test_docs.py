@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from reproduce import __main__ as reproduce
+from tcvae_tf import cli, scoring
+from tcvae_tf.datasets import dsprites
+from tcvae_tf.sweep import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -33,8 +36,19 @@ def test_the_commands_of_a_page_are_understood(page):
     for snippet in snippets(page, "sh"):
         for line in snippet.replace("$SLURM_ARRAY_TASK_ID", "7").splitlines():
             words = shlex.split(line)
-            assert words[:3] == ["python", "-m", "reproduce"], line
-            reproduce._parser().parse_args(words[3:])
+            if words[0] == "tcvae":
+                values = cli._COMMANDS[words[1]].define()
+                assert len(values(words[1:])) == 2, line
+            else:
+                assert words[:3] == ["python", "-m", "reproduce"], line
+                reproduce._parser().parse_args(words[3:])
+
+
+def test_a_foreign_model_is_scored_on_the_grid_of_the_preset_quick():
+    (line,) = snippets(ROOT / "docs" / "extending.md", "sh")[0].splitlines()
+    values = cli._COMMANDS["score"].define()
+    values(shlex.split(line)[1:])
+    assert scoring.parse_grid(values.grid, values.scored) == dsprites.GRID.thin(PRESETS["quick"].dsprites["thin"])[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -23,7 +23,8 @@ class ELBODecomposition:
       total_correlation: KL(q(z) ‖ ∏_j q(z_j)).
       dimension_kl: KL(q(z_j) ‖ p(z_j)), [D].
       elbo: None without the reconstruction.
-      kl: E_n KL(q(z|x_n) ‖ p(z)), the sum of the three parts, in closed form.
+      kl: E_n KL(q(z|x_n) ‖ p(z)), the sum of the three parts, in closed form; with a flow as prior its cross-entropy
+        is by a Gauss rule, without a bound.
       joint_entropy: H(z).
       latent_entropies: H(z_j), [D].
       conditional_entropy: H(z|n), in closed form.

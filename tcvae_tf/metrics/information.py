@@ -72,7 +72,7 @@ def mig(
     tolerance: float = 1e-5,
     verbose: str | int = "auto",
 ) -> MIG:
-    """MIG = (1/K) Σ_k [I(z_(1); v_k) − I(z_(2); v_k)] / H(v_k) (section 4.1, equation 6).
+    """MIG = (1/K) Σ_k [I(z_(1); v_k) − I(z_(2); v_k)] / H(v_k) (section 4, equation 6).
 
     I(z_j; v_k) = H(z_j) − H(z_j|v_k), where q(z_j) is the mixture of q(z_j|x_n) over all images and q(z_j|v) the one
     over the images with v_k = v, all other factors free. Three methods, whose numbers are not to be mixed:
