@@ -110,11 +110,20 @@ def tried(rows: Sequence[Row]) -> str:
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
-    """The rows of settings that every seed has."""
-    settings = [tuple(line[name] for name in line if name.startswith("run.") and name != "run.seed") for line in rows]
-    seeds = {line["run.seed"] for line in rows}
-    every = {setting for setting in settings if settings.count(setting) == len(seeds)}
-    return [line for line, setting in zip(rows, settings, strict=True) if setting in every]
+    """The rows of settings that every seed has: of those seeds that leave the most rows, the more seeds of two ways."""
+    settings: dict[str, dict[tuple, Row]] = {}
+    for line in rows:
+        setting = tuple(line[name] for name in line if name.startswith("run.") and name != "run.seed")
+        settings.setdefault(line["run.seed"], {})[setting] = line
+    # The seeds with the most settings first; of these orders' beginnings one leaves the most.
+    seeds = sorted(settings, key=lambda seed: (-len(settings[seed]), seed))
+    best: list[Row] = []
+    for count in range(1, len(seeds) + 1):
+        every = set.intersection(*(set(settings[seed]) for seed in seeds[:count]))
+        if len(every) * count >= len(best):
+            best = [line for seed in seeds[:count] for setting, line in settings[seed].items() if setting in every]
+    kept = {line["id"] for line in best}
+    return [line for line in rows if line["id"] in kept]
 
 
 def sample(

@@ -17,7 +17,7 @@ import numpy as np
 
 from tcvae_tf import custom, datasets, files, plots, results, sweep
 from tcvae_tf import runs as runs_module
-from tcvae_tf.datasets import faces3d
+from tcvae_tf.datasets import faces3d, named
 from tcvae_tf.executors import Resources
 from tcvae_tf.results import Row
 from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, Run, in_line, label
@@ -56,10 +56,13 @@ def weights(rows: Sequence[Row], dataset: str) -> list[float]:
 
 
 def tuned(rows: Sequence[Row], dataset: str, method: str) -> list[Row]:
-    """The rows of a method as the paper tuned it: at its β, and FactorVAE with the weight of the best median MIG."""
+    """The rows of a method as the paper tuned it: at its β, and FactorVAE with the weight of the best median MIG, of
+    those that have the most seeds."""
     if method != "factor_vae":
         return of(rows, dataset, method, PAPER_BETAS.get(method))
     candidates = [of(rows, dataset, method, tc_weight=weight) for weight in weights(rows, dataset)]
+    most = max(map(len, candidates), default=0)
+    candidates = [lines for lines in candidates if len(lines) == most]
     return max(candidates, key=lambda lines: results.median(results.values(lines, "mig")).value, default=[])
 
 
@@ -193,6 +196,7 @@ def recorded(wanted: Sequence[Run], records: str | Path) -> dict[Run, Row]:
         now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, "measures": runs_module.MEASURES}
         if origin := datasets.origin(run.dataset):
             now["data"] = {"source": origin}
+        now |= {key: value for key, value in runs_module.sources(run).items() if key == "data_source"}
         return results.row(now).items() <= rows.get(run.id, {}).items()
 
     return {run: rows[run.id] for run in wanted if stands(run)}
@@ -223,7 +227,7 @@ def _done(
 @contextlib.contextmanager
 def _findable(method: str) -> Iterator[None]:
     """Has processes that are started find the module where this one does."""
-    before, source = os.environ.get("PYTHONPATH"), custom.source(method)
+    before, source = os.environ.get("PYTHONPATH"), named.source(method)
     if source:
         above = method.split(":")[0].count(".") + (source.name == "__init__.py")
         home = str(source.absolute().parents[above])

@@ -21,10 +21,7 @@ as Dropout, draw other numbers after a resumption.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
 import math
-import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -32,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tcvae_tf import datasets
+from tcvae_tf.datasets import named
 
 if TYPE_CHECKING:
     from tcvae_tf.datasets import Dataset
@@ -39,36 +37,14 @@ if TYPE_CHECKING:
 #: Where a .keras file holds its weights.
 _WEIGHTS = "model.weights.h5"
 
-#: The source that each module had when it was imported here.
-_sources: dict[str, str | None] = {}
-
 
 def function(method: str) -> Callable[..., Any]:
-    """The function that `module:function` names; imported anew when its source has changed.
+    """The function that `module:function` names.
 
     Raises:
       ValueError: there is none.
     """
-    name, now = method.split(":")[0], digest(method)
-    if _sources.setdefault(name, now) != now:
-        _sources[name] = now
-        sys.modules.pop(name, None)
-    return datasets.function("method", method)
-
-
-def source(method: str) -> Path | None:
-    """The file of a method's module; None where there is none."""
-    try:
-        spec = importlib.util.find_spec(method.split(":")[0])
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin) if spec and spec.has_location and spec.origin else None
-
-
-def digest(method: str) -> str | None:
-    """SHA-256 of that file, by which a change of it is noticed; of what it imports nothing is known."""
-    path = source(method)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else None
+    return named.function("method", method)
 
 
 def make(run: Any, data: Dataset) -> Own:
@@ -175,7 +151,8 @@ class Own:
     @property
     def step(self) -> Any:
         """The number of training steps taken, a variable."""
-        return getattr(self.model, "step", self.model.optimizer.iterations)
+        own = getattr(self.model, "step", None)
+        return own if hasattr(own, "numpy") else self.model.optimizer.iterations
 
     @property
     def stop_training(self) -> bool:

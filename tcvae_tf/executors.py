@@ -6,6 +6,7 @@ Whatever the executor, a run is trained with as many threads and leaves the same
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import logging
@@ -85,7 +86,6 @@ class Serial:
 
     def __init__(self, root: Path, threads: int, measure_every: int) -> None:
         self.root, self.measure_every = root, measure_every
-        self.active: list[Run] = []
         self._ended: list[tuple[Run, str | None]] = []
         if "tensorflow" not in sys.modules:
             os.environ.update(environment(threads))
@@ -95,6 +95,11 @@ class Serial:
                 "--executor=processes keeps to them, or set TF_NUM_INTRAOP_THREADS=%d",
                 *(threads, provenance.threads(), threads),
             )
+
+    @property
+    def active(self) -> list[Run]:
+        """What has been started and not been asked for yet: the next run begins when this one is recorded."""
+        return [run for run, _ in self._ended]
 
     def start(self, run: Run) -> None:
         print(f"run {run.id}", flush=True)
@@ -159,7 +164,7 @@ class Processes:
     def close(self) -> None:
         workers = [*self._busy.values(), *self._idle]
         for worker in workers:
-            worker.process.stdin.close()  # type: ignore[union-attr]
+            worker.hang_up()
         for worker in workers:
             worker.close()
 
@@ -200,10 +205,14 @@ class _Worker:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return {"killed": f"the process was {how}" if code < 0 else f"the process {how}"}
 
+    def hang_up(self) -> None:
+        """Tells it to end."""
+        with contextlib.suppress(BrokenPipeError):  # it was killed, and what it was sent last still waits
+            self.process.stdin.close()  # type: ignore[union-attr]
+
     def close(self, patience: float = 10.0) -> None:
         """Ends it: gently, then not."""
-        if not self.process.stdin.closed:  # type: ignore[union-attr]
-            self.process.stdin.close()  # type: ignore[union-attr]
+        self.hang_up()
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -306,4 +315,4 @@ def capacity(resources: Resources, need: float) -> int:
     if Path("/dev/nvidia0").exists():
         return 1
     cores = max(1, provenance.cores() // resources.threads)
-    return max(1, min(cores, int(provenance.free_memory() // need)))
+    return max(1, int(min(cores, provenance.free_memory() / need)))  # which may be infinite

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tcvae_tf import distributions, replicas, tracing
-from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, track
+from tcvae_tf.models import EVALUATE, TRAIN, VAE, check_shapes_known, fit_arguments, mean, stored_images, track
 
 #: Draws within a step: z of either batch, and the permutation.
 _FIRST, _SECOND, _PERMUTE = range(3)
@@ -151,7 +151,7 @@ class FactorVAE(tracing.Model):
         self, data: Any, seed: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         """The loss of the VAE, that of the discriminator, of several replicas this one's share, and terms, in nats."""
-        stored = keras.utils.unpack_x_y_sample_weight(data)[0]
+        stored = stored_images(data)
         if stored.shape[0] is not None and stored.shape[0] % self.batches:
             raise ValueError(f"a step takes two batches: give an even number of images, not {stored.shape[0]}")
         # Each half is decoded by itself: XLA takes twice as long over the halves of what it has decoded.
@@ -181,7 +181,8 @@ class FactorVAE(tracing.Model):
         means = {**terms, "loss": loss, "reconstruction": reconstruction, "discriminator_tc": total_correlation}
         means |= {"discriminator_loss": discriminator_loss}
         means |= {"discriminator_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
-        return place.share(loss), place.share(discriminator_loss), place.means(means)
+        means = {**place.means(means), "images": place.count(images)}
+        return place.share(loss), place.share(discriminator_loss), means
 
     def _another_z(self, stored: tf.Tensor, seed: tf.Tensor, training: bool, place: replicas.Whole) -> tf.Tensor:
         """z of the second batch, which no gradient passes."""
@@ -204,10 +205,10 @@ class FactorVAE(tracing.Model):
         return track(self._trackers, terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The same terms without a step."""
+        """The same terms without a step, as `VAE.test_step` has them."""
         seed = self.vae.noise_seed(EVALUATE, self._trackers[0].count)
         _, _, terms = self._two_losses(data, seed, training=False)
-        return track(self._trackers, terms)
+        return track(self._trackers, terms, terms["images"])
 
     def judge(self, z: np.ndarray, seed: int = 0) -> dict[str, float]:
         """What the discriminator says of samples of q(z) over the whole data set, such as `codes.sample(100_000)`.

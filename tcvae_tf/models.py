@@ -185,13 +185,20 @@ class VAE(tracing.Model):
         """The seed, int32 [2], as it is quickest to draw from: see `distributions.unsigned`, where XLA compiles."""
         return distributions.unsigned(seed) if self.xla else seed
 
-    def penalty(self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE) -> tuple[tf.Tensor, dict]:
-        """The objective's penalty in the present step, and its terms, each a batch mean in nats; of z ~ q(z|x)."""
+    def penalty(
+        self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE, step: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, dict]:
+        """The objective's penalty, and its terms, each a batch mean in nats; of z ~ q(z|x).
+
+        Warm-ups take the number of the step: `self.step`, which our train_step counts. A train_step of another model
+        that owns this one gives its own, optimizer.iterations say.
+        """
+        step = self.step.value if step is None else tf.convert_to_tensor(step)
 
         def weighted(z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, dict]:
             families = (self.posterior_family, self.prior)
             return self.objective.penalty(
-                z, loc, scale, self.dataset_size, self.beta.value, *families, step=self.step.value, place=place
+                z, loc, scale, self.dataset_size, self.beta.value, *families, step=step, place=place
             )
 
         return tracing.compiled(weighted)(z, loc, scale)
@@ -215,17 +222,19 @@ class VAE(tracing.Model):
         return tracing.compiled(lambda stored: decode(stored, self.image_shape))(stored)
 
     def _loss(self, data: Any, seed: tf.Tensor, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The minibatch loss, of several replicas this one's share of it, and its terms, each a batch mean in nats.
+        """The minibatch loss, of several replicas this one's share of it, its terms, each a batch mean in nats, and
+        beside them the number of images.
 
         `place` is where this replica's images stand in the global batch.
         """
-        images = self.unpacked(keras.utils.unpack_x_y_sample_weight(data)[0])
+        images = self.unpacked(stored_images(data))
         place = replicas.place(images)
         loc, scale, z, log_px = self.elbo_sample(images, seed, training, place)
         penalty, terms = self.penalty(z, loc, scale, place)
         reconstruction = mean(log_px)
         loss = penalty - reconstruction
-        return place.share(loss), place.means({"loss": loss, "reconstruction": reconstruction, **terms})
+        means = place.means({"loss": loss, "reconstruction": reconstruction, **terms})
+        return place.share(loss), {**means, "images": place.count(images)}
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer; returns the running means of the loss and its terms, in nats."""
@@ -241,9 +250,10 @@ class VAE(tracing.Model):
         return track(self._trackers, terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The same terms without a step. The batch's number, which the trackers count, chooses the noise."""
+        """The same terms without a step, means over all images. How many came before, which the trackers count, chooses
+        the noise."""
         _, terms = self._loss(data, self.noise_seed(EVALUATE, self._trackers[0].count), training=False)
-        return track(self._trackers, terms)
+        return track(self._trackers, terms, terms["images"])
 
     def predict_step(self, data: Any) -> tf.Tensor:
         return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
@@ -290,10 +300,22 @@ def mean(log_px: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reduce_mean(tf.cast(log_px, tf.float64)), log_px.dtype)
 
 
-def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Counts the terms of a batch in, and returns the running means by name."""
+def stored_images(data: Any) -> Any:
+    """The images of what Keras hands a step.
+
+    Raises:
+      ValueError: there are weights of single images too.
+    """
+    images, _, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        raise ValueError("weights of single images have no place in the objective; see Dataset.weighted for p(n)")
+    return images
+
+
+def track(trackers: list[keras.metrics.Metric], terms: dict[str, tf.Tensor], weight: Any = None) -> dict:
+    """Counts the terms of a batch in, by a weight where one is given, and returns the running means by name."""
     for tracker in trackers:
-        tracker.update_state(terms[tracker.name])
+        tracker.update_state(terms[tracker.name], weight)
     return {tracker.name: replicas.logged(tracker.result()) for tracker in trackers}
 
 
@@ -321,7 +343,8 @@ class _EachStep(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         memory.keep()
-        if logs is None or math.isfinite(float(logs["loss"])):
+        logs = logs or {}
+        if math.isfinite(float(logs.get("loss", 0.0))):  # a train_step of one's own may give none
             return
         last, count = int(self.model.step.numpy()) - 1, self.model.steps_per_execution
         where = f"step {last}" if count == 1 else f"steps {last - count + 1} to {last}"

@@ -75,6 +75,8 @@ def plan(
 def _line(what: str, group: Sequence[Run], todo: set[Run], times: dict[str, dict]) -> Line:
     run, count = group[0], steps(group[0])
     per_epoch = images(run) // run.images_per_step
+    if not per_epoch:
+        raise ValueError(f"{what}: {images(run)} images are fewer than a step takes, {run.images_per_step}")
     done = sum(other not in todo for other in group)
     seconds = _seconds(run, times[_key(run)]) if _key(run) in times else math.nan
     return Line(what, len(group), done, count, count / per_epoch, count * step_flop(run), seconds, _disk(run))

@@ -58,6 +58,10 @@ class Whole:
         """Means over the global batch, the same on all replicas, from scalar means over this replica's rows."""
         return terms
 
+    def count(self, own: tf.Tensor) -> tf.Tensor:
+        """Rows of the global batch, as a float, from those of this replica."""
+        return tf.cast(tf.shape(own)[0], tf.float32)
+
 
 WHOLE = Whole()
 
@@ -102,6 +106,9 @@ class Part(Whole):
         shares = tf.stack([self.share(tf.stop_gradient(mean)) for mean in terms.values()])
         total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shares)
         return dict(zip(terms, tf.unstack(total), strict=True))
+
+    def count(self, own: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self.total, tf.float32)
 
 
 def place(own: tf.Tensor) -> Whole:

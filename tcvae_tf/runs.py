@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tcvae_tf import custom, datasets, files, provenance
+from tcvae_tf.datasets import named
 from tcvae_tf.factors import joint_weights
 from tcvae_tf.settings import Run
 from tcvae_tf.version import __version__
@@ -69,17 +70,17 @@ def _is_of(header: dict, run: Run) -> bool:
     return (header.get("id"), header.get("run"), header.get("recipe")) == (run.id, fields, run.recipe)
 
 
-def _source(run: Run) -> dict[str, dict]:
+def sources(run: Run) -> dict[str, dict]:
     """What a header says of the source of a method and of a data set of one's own; nothing of ours."""
     own = {key: name for key, name in (("source", run.method), ("data_source", run.dataset)) if ":" in name}
-    paths = {key: custom.source(name) for key, name in own.items()}
-    return {key: {"file": path.name, "sha256": custom.digest(own[key])} for key, path in paths.items() if path}
+    paths = {key: named.source(name) for key, name in own.items()}
+    return {key: {"file": path.name, "sha256": named.digest(own[key])} for key, path in paths.items() if path}
 
 
 def _warn_of_another_source(run: Run, header: dict, home: Path) -> None:
     """Says so, once, when the method or the data set has changed since a run was trained, as far as its source can be
     found here."""
-    for key, now in _source(run).items():
+    for key, now in sources(run).items():
         if header.get(key) != now:
             _warn_once(
                 f"{run.id} was trained {'by' if key == 'source' else 'on images of'} another {now['file']} than the "
@@ -144,7 +145,7 @@ def _train_and_measure(run: Run, home: Path, verbose: str | int, measure_every: 
 
     data = load(run)
     steps = run.step_count(data.steps_per_epoch(run.batch_size, run.batches_per_step))  # or a batch that does not fit
-    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, **provenance.of(data), **_source(run)}
+    header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, **provenance.of(data), **sources(run)}
     header, found = _trained_before(home, run, header)
     if found is None:
         _drop_foreign_work(home, run, header)
@@ -162,7 +163,7 @@ def _trained_before(home: Path, run: Run, header: dict) -> tuple[dict, Any]:
     from tcvae_tf import codes
 
     before = files.read_fields(home / "run.json")
-    if not ((home / "codes.npz").exists() and _is_of(before, run) and before.get("data") == header["data"]):
+    if not ((home / "codes.npz").exists() and _is_of(before, run) and _same_images(before, header)):
         return header, None
     try:
         found = codes.Codes.load(home / "codes.npz")
@@ -206,13 +207,19 @@ def load(run: Run) -> Any:
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     """Starts over where a checkpoint was made from other data, by other versions or source, or with other threads."""
     before = files.read_fields(home / "run.json")
-    same = all(before.get(part) == header.get(part) for part in ("data", "versions", "device", "source"))
+    parts = ("versions", "device", "source", "data_source")
+    same = _same_images(before, header) and all(before.get(part) == header.get(part) for part in parts)
     kept = ("codes.npz", "discriminator.json", "pictures.npz")
     work = [*(home / "checkpoint").glob("*.keras"), *(home / name for name in kept if (home / name).exists())]
     if work and not (_is_of(before, run) and same):
         log.warning("%s was begun with other data, versions, source or device; starting over", run.id)
         for path in (*work, home / "history.csv"):
             path.unlink(missing_ok=True)
+
+
+def _same_images(before: dict, header: dict) -> bool:
+    """Whether two headers are of the same images, wherever those came from."""
+    return before.get("data", {}).get("sha256") == header["data"]["sha256"]
 
 
 def model(run: Run, data: Any, steps: int) -> Any:

@@ -11,7 +11,8 @@ import pytest
 
 from reproduce import __main__ as reproduce
 from reproduce import fig3_mig_distribution, methods, report, table_metrics
-from tcvae_tf import compare, custom, results, runs, sweep
+from tcvae_tf import compare, results, runs, sweep
+from tcvae_tf.datasets import named
 from tcvae_tf.sweep import PRESETS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
@@ -59,7 +60,7 @@ def test_the_worked_example_is_trained_with_the_baseline_that_is_not_recorded(re
     told = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert (told["lines"][-1]["method"], told["lines"][-1]["mig"]["value"]) == (METHOD, pytest.approx(np.median(migs)))
     assert all(f"* {note}.\n" in text for note in told["notes"])
-    assert f"SHA-256 {custom.digest(METHOD)[:12]}" in text and "7 runs were recorded before" in text
+    assert f"SHA-256 {named.digest(METHOD)[:12]}" in text and "7 runs were recorded before" in text
     assert "2 seeds a method" in text  # not the preset's one
     svg = (tmp_path / "out" / "compare.svg").read_text()
     assert "make_model" in svg and "FactorVAE" in svg and (tmp_path / "out" / "compare.png").exists()

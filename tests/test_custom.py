@@ -14,6 +14,7 @@ from tensorflow_probability import distributions as tfd
 
 import tcvae_tf as tc
 from tcvae_tf import callbacks, custom, datasets, results, runs
+from tcvae_tf.datasets import named
 
 #: 108 images of 8×8, nine steps an epoch.
 BASE = tc.Run("squares", width=8, latent_dim=3, batch_size=12, epochs=3, thin=1)
@@ -87,7 +88,7 @@ def test_a_model_with_encode_alone_is_trained_measured_and_recorded(home, done):
     assert record["elbo"] is None and record["reconstruction"] is None and record["kl"] > 0
     assert results.row(record)["elbo"] == ""
     assert not (home / "runs" / run.id / "pictures.npz").exists()
-    assert record["source"] == {"file": "own_models.py", "sha256": custom.digest(run.method)}
+    assert record["source"] == {"file": "own_models.py", "sha256": named.digest(run.method)}
 
 
 def test_the_model_of_a_finished_run_is_made_by_its_function_and_encodes_alike(home, done, squares):

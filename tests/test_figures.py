@@ -44,6 +44,17 @@ def test_the_order_of_rows_changes_no_text(script):
         assert script.explain(order) == script.explain(rows)
 
 
+def test_figure_2_says_how_much_information_mws_can_see_and_how_much_there_is():
+    rows = made_up.rows([run for run in fig2_beta_sweep.runs(QUICK) if run.dataset == "dsprites"])
+    for line in rows:
+        weight = float(line["run.beta"]) / (1 if line["run.method"] == "beta_tcvae" else 2)
+        line["mutual_information"] = str(9 - weight + float(line["run.seed"]) / 5)
+    told = fig2_beta_sweep.explain(rows)
+    beside = [f"{9.1 - beta:.1f} against {9.1 - beta / 2:.1f} (β = {beta:g})" for beta in QUICK.betas if beta > 1]
+    assert f"on dSprites (log B = {np.log(QUICK.dsprites['batch_size']):.1f}): {', '.join(beside)}." in told
+    assert "log B" not in fig2_beta_sweep.explain([line for line in rows if line["run.method"] != "beta_vae"])
+
+
 def test_figures_share_their_runs():
     two, three, four, table, ablated = ({run.id for run in script.runs(QUICK)} for script in SCRIPTS)
     assert four == two
@@ -85,6 +96,17 @@ def test_where_mig_is_highest_is_compared_across_betas():
     assert "(β = 6 against β = 2)" in found.text
     assert found.ours.startswith("0.450 [0.450, 0.450] (n = 5) against 0.300")
     assert found.verdict == "yes"
+
+
+def test_a_weight_of_factor_vae_with_fewer_seeds_is_not_chosen_yet():
+    rows = made_up.rows([run for run in fig3_mig_distribution.runs(CPU) if run.dataset == "dsprites"])
+    best = methods.of(rows, "dsprites", "factor_vae", tc_weight=40.0)
+    for line in best:
+        line["mig"] = "0.9"
+    assert methods.tuned(rows, "dsprites", "factor_vae") == best
+    rest = [line for line in rows if line not in best[1:]]
+    chosen = methods.tuned(rest, "dsprites", "factor_vae")
+    assert {line["run.tc_weight"] for line in chosen} == {"10"} and len(chosen) == 5
 
 
 def test_factor_vae_is_shown_with_its_best_weight_and_every_weight_is_listed():
@@ -139,6 +161,7 @@ def test_the_better_half_of_the_seeds_is_told_apart_from_the_other():
     )
     assert told in fig3_mig_distribution.explain(rows)
     assert "0.110, 0.110, 0.380, 0.380, 0.380" in fig3_mig_distribution.tabulate(rows, [])
+    assert "γ was chosen by the median MIG of these runs themselves" in fig3_mig_distribution.explain(rows)
     few = [line for line in rows if line["run.seed"] != "4"]
     assert "best half" not in fig3_mig_distribution.explain(few)
 
@@ -149,6 +172,8 @@ def test_measures_are_correlated_over_settings_that_every_seed_has():
     rest = [line for line in rows if (line["run.method"], line["run.seed"]) != ("vae", "0")]
     assert {line["run.method"] for line in methods.common(rest)} == {"beta_vae", "factor_vae", "beta_tcvae"}
     assert len(methods.common(rest)) == 6 and methods.common([]) == []
+    begun = {**rows[0], "run.seed": "2", "id": "the first of another seed"}
+    assert methods.common([*rows, begun]) == rows
 
 
 def test_mig_against_tc_shows_means_and_judges_by_ranks():

@@ -127,7 +127,48 @@ def test_evaluation_is_repeatable_and_trains_nothing(squares):
     assert np.array_equal(before, flat(vae))
 
 
+def test_an_evaluation_is_a_mean_over_images_whatever_the_batches(squares):
+    vae = make(squares, tc.Objective())
+    vae.encoder.layers[-1].bias.assign([0.0] * 3 + [-12.0] * 3)  # noise that is too small to be seen
+    vae.encoder.layers[-1].kernel.assign(0 * vae.encoder.layers[-1].kernel)
+    images = np.concatenate([np.zeros((8, 8, 8, 1), "f4"), np.ones((1, 8, 8, 1), "f4")])
+    first, last = (vae.evaluate(part, verbose=0, return_dict=True) for part in (images[:8], images[8:]))
+    whole = vae.evaluate(images, batch_size=8, verbose=0, return_dict=True)
+    assert abs(first["reconstruction"] - last["reconstruction"]) > 0.2
+    mean = (8 * first["reconstruction"] + last["reconstruction"]) / 9
+    assert whole["reconstruction"] == pytest.approx(mean, rel=1e-4)
+
+
+def test_weights_of_single_images_are_refused(squares):
+    weighted = tf.data.Dataset.from_tensors((squares.images(np.arange(8)), np.zeros(8), np.ones(8)))
+    vae = make(squares, tc.Objective())
+    for method in (vae.fit, vae.evaluate):
+        with pytest.raises(ValueError, match="weights of single images have no place in the objective"):
+            method(weighted, verbose=0)
+
+
+def test_a_train_step_of_one_s_own_may_log_what_it_likes(squares):
+    class Quiet(tc.VAE):
+        def train_step(self, data):
+            return {"mine": super().train_step(data)["kl"]}
+
+    vae = Quiet(*tc.networks.mlp(squares.image_shape, 3, 8, seed=0))
+    vae.compile(jit_compile=False)
+    vae.fit(squares.batches(36), verbose=0)
+    assert int(vae.step.value) == 3
+
+
 # --- beta -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_owns_a_vae_may_give_its_own_step_to_a_warm_up(squares):
+    vae = make(squares, tc.Objective(beta=6.0, beta_warmup=10))
+    z = tf.random.stateless_normal([8, 3], [0, 1])
+    parts = z, 0.5 * z, tf.ones([8, 3])
+    of_step = [float(vae.penalty(*parts, step=tf.constant(step))[0]) for step in (0, 10)]
+    assert of_step[0] == float(vae.penalty(*parts)[0])
+    assert of_step[1] == pytest.approx(float(make(squares, tc.Objective(beta=6.0)).penalty(*parts)[0]))
+    assert of_step[0] != pytest.approx(of_step[1], rel=0.1)
 
 
 def test_beta_is_a_variable_that_a_compiled_step_reads(squares):

@@ -57,6 +57,11 @@ def test_images_of_another_shape_are_planned_for(tmp_path, monkeypatch, network,
     assert plan.memory(run) > plan.memory(tc.Run(network=network, width=width, batch_size=6))
 
 
+def test_a_batch_of_more_images_than_there_are_is_told(tmp_path):
+    with pytest.raises(ValueError, match="3 images are fewer than a step takes, 2048"):
+        plan.plan([tc.Run(thin=1, fix="orientation=0,posX=0,posY=0,scale=0", batch_size=2048)], tmp_path, 1)
+
+
 def test_a_step_and_a_run_of_the_paper_s_size():
     assert plan.step_flop(tc.Run()) == pytest.approx(154e9, rel=0.01)
     assert plan.step_flop(tc.Run()) * plan.steps(tc.Run()) == pytest.approx(2.8e15, rel=0.02)

@@ -10,7 +10,7 @@ import pytest
 from interrupted import SMALL, in_step, same_result, weights
 
 import tcvae_tf as tc
-from tcvae_tf import provenance, runs, settings
+from tcvae_tf import compare, files, provenance, results, runs, settings
 
 
 @pytest.fixture(scope="module")
@@ -254,9 +254,37 @@ def test_a_user_s_own_data_set_and_what_is_said_when_it_has_changed(tmp_path, mo
     record = tc.execute(run, tmp_path / "runs", verbose=0)
     assert record["mig_gaps"].keys() == {"x", "y"} and record["data_source"]["file"] == "stripes_data.py"
     assert tc.execute(run, tmp_path / "runs", verbose=0) == record and not caplog.text
-    path.write_text(path.read_text() + "# changed\n")
+    results.merge(tmp_path / "records.csv", [record])
+    assert list(compare.recorded([run], tmp_path / "records.csv")) == [run]
+    before = tc.load(run.dataset).sha256
+    path.write_text(path.read_text().replace("image[x, y] = 1", "image[x, :y] = 1"))
+    assert tc.load(run.dataset).sha256 != before
+    assert not compare.recorded([run], tmp_path / "records.csv")
     assert tc.execute(run, tmp_path / "runs", verbose=0) == record
     assert f"{run.id} was trained on images of another stripes_data.py than the present one; delete" in caplog.text
+
+
+def test_work_on_a_data_set_of_one_s_own_that_has_changed_is_begun_anew(tmp_path):
+    header = {"data": {"sha256": "same"}, "versions": {}, "device": "CPU", "data_source": {"sha256": "now"}}
+    kept = {"id": SMALL.id, "run": dataclasses.asdict(SMALL), "recipe": SMALL.recipe, **header}
+    for source, stays in (("now", True), ("before", False)):
+        home = tmp_path / source
+        files.write_json(home / "run.json", {**kept, "data_source": {"sha256": source}})
+        (home / "checkpoint").mkdir()
+        (home / runs.CHECKPOINT).write_bytes(b"a model")
+        runs._drop_foreign_work(home, SMALL, header)
+        assert (home / runs.CHECKPOINT).exists() is stays
+
+
+def test_the_same_images_from_another_source_are_not_trained_on_again(tmp_path, monkeypatch):
+    run = dataclasses.replace(SMALL, method="vae", epochs=1)
+    record = tc.execute(run, tmp_path, verbose=0)
+    home = tmp_path / run.id
+    asked = files.read_json(home / "run.json")
+    files.write_json(home / "run.json", {**asked, "data": {**asked["data"], "source": "npz"}})
+    (home / "record.json").unlink()
+    monkeypatch.setattr(runs, "_train", None)
+    assert same_result({**tc.execute(run, tmp_path, verbose=0), "data": record["data"]}, record)
 
 
 def test_data_with_one_factor_are_trained_and_measured(tmp_path):

@@ -1,6 +1,8 @@
 """Sweeps: presets as data, executors that agree, failures that do not stop the others."""
 
 import dataclasses
+import math
+import os
 import subprocess
 import sys
 import time
@@ -222,6 +224,31 @@ def test_runs_that_another_sweep_is_at_are_left_for_later(tmp_path):
     assert sweep._next([first, second], tmp_path) == first
 
 
+def test_serial_records_each_run_before_the_next_begins(tmp_path, monkeypatch):
+    events = []
+
+    def execute(run, root, **rest):
+        events.append(f"run {run.seed}")
+        header = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, "measures": runs.MEASURES}
+        files.write_json(root / run.id / "record.json", header)
+
+    monkeypatch.setattr(runs, "execute", execute)
+    todo = [tc.Run(width=8, seed=seed) for seed in range(3)]
+    sweep.execute_all(todo, tmp_path, "serial", on_record=lambda run, _: events.append(f"record {run.seed}"))
+    assert events == [f"{what} {seed}" for seed in range(3) for what in ("run", "record")]
+
+
+def test_a_worker_that_was_killed_while_idle_can_be_closed(tmp_path):
+    worker = executors._Worker(dict(os.environ))
+    worker.process.kill()
+    worker.process.wait()
+    worker.execute(SMALL, tmp_path, 0)
+    while (answer := worker.answer()) is None:
+        time.sleep(0.01)
+    assert answer == {"killed": "the process was killed by SIGKILL"}
+    worker.close()
+
+
 def test_serial_says_where_it_cannot_keep_to_its_threads(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(executors.provenance, "threads", lambda: 4)
     executors.Serial(tmp_path, 4, 0)
@@ -244,6 +271,8 @@ def test_as_many_runs_at_a_time_as_cores_and_memory_hold(monkeypatch):
     assert executors.capacity(Resources(), need=3e9) == 3
     assert executors.capacity(Resources(), need=30e9) == 1
     assert executors.capacity(Resources(workers=5), need=30e9) == 5  # who says so knows
+    monkeypatch.setattr(executors.provenance, "free_memory", lambda: math.inf)
+    assert executors.capacity(Resources(), need=30e9) == 8
 
 
 def test_an_unknown_executor_names_the_known_ones(tmp_path):

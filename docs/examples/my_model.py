@@ -17,7 +17,7 @@ class CapacityVAE(keras.Model):
         with tf.GradientTape() as tape:
             # Noise by step: training that was cut off ends with the same bits.
             loc, scale, z, log_px = self.vae.elbo_sample(images, self.vae.noise_seed(0, step), training=True)
-            kl, _ = self.vae.penalty(z, loc, scale)
+            kl, _ = self.vae.penalty(z, loc, scale, step=step)
             loss = self.gamma * tf.abs(kl - capacity) - tf.reduce_mean(log_px)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)

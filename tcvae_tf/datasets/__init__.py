@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tcvae_tf.datasets import basel, cache, dsprites, faces3d
+from tcvae_tf.datasets import basel, cache, dsprites, faces3d, named
 from tcvae_tf.datasets.arrays import from_arrays
 from tcvae_tf.datasets.dataset import Dataset, decode
 from tcvae_tf.words import suggest
@@ -57,21 +56,8 @@ def origin(name: str) -> str | None:
     return "stand-in" if basel.find(cache.directory()) is None else "basel"
 
 
-def function(what: str, name: str) -> Callable[..., object]:
-    """The function that `module:function` names.
-
-    Raises:
-      ValueError: there is none; `what` says in the message what it was to be.
-    """
-    module, attribute = name.split(":", 1)
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{what} {name!r}: {error}; give module:function as Python would import it") from error
-
-
 def _custom(name: str) -> Dataset:
-    data = function("data set", name)()
+    data = named.function("data set", name)()
     if not isinstance(data, Dataset):
         raise ValueError(f"data set {name!r} returned {type(data).__name__}; return tc.datasets.from_arrays(...)")
     if data.name == "custom":  # it gave itself no name
