@@ -128,7 +128,8 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
       data: images on a full grid.
       batch_size: images at a time. The noise of a batch depends on (vae.seed, its number), so that the same call gives
         the same bits.
-      verbose: 0 for no progress bar; "auto" shows one where there is more than a moment's work.
+      verbose: 0 for no progress bar, 1 for one, 2 for a line at the end; "auto" shows one where there is more than a
+        moment's work.
 
     Raises:
       TypeError: data that are no Dataset.
@@ -160,7 +161,7 @@ def encode(vae: Any, data: Dataset, batch_size: int = 2048, verbose: str | int =
         return [part if part is None else part.numpy() for part in parts]
 
     show = len(starts) > 20 if verbose == "auto" else bool(verbose)
-    progress = keras.utils.Progbar(n, verbose=int(show), unit_name="image")
+    progress = keras.utils.Progbar(n, verbose=2 if verbose == 2 else int(show), unit_name="image")
     found: dict[str, np.ndarray] = {}
     # Two batches at a time: what is serial in one runs beside the other. A model of one's own stays in its thread.
     pool = ThreadPoolExecutor(min(2, provenance.threads()))

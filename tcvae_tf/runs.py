@@ -16,6 +16,7 @@ import functools
 import json
 import logging
 import math
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
     Args:
       run: what to do.
       root: directory of all runs.
-      verbose: 0 for silence, 1 for progress bars, "auto" for Keras' choice.
+      verbose: 0 for silence, 1 for progress bars, 2 for a line an epoch, "auto" for Keras' choice.
       measure_every: epochs from one exact measurement during training to the next, for learning curves in history.csv
         (see `callbacks.Measures`); 0 for none. It does not change the run.
 
@@ -269,6 +270,8 @@ def _train(run: Run, home: Path, data: Any, verbose: str | int, measure_every: i
     if measure_every and run.own and not trained.likelihood:
         raise ValueError(f"method {run.method!r}: to be measured during training its model needs decode(z)")
     measures = [callbacks.Measures(data, measure_every)] if measure_every else []
+    if verbose and 0 < int(trained.step.numpy()) < steps:
+        print(f"goes on from step {int(trained.step.numpy()):,} of {steps:,}, the last one saved", file=sys.stderr)
     while (done := int(trained.step.numpy())) < steps:
         epoch, step = divmod(done, per_epoch)
         trained.fit(

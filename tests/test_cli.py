@@ -140,6 +140,7 @@ def test_every_field_of_a_run_is_a_flag_with_its_default_and_meaning(capsys, nam
         (["export", "a"], 2, "takes RUN PATH; got a"),
         (["export", "a", "b", "--format=onx"], 2, "did you mean 'onnx'"),
         (["clean", "nowhere"], 1, "nowhere: no such directory"),
+        (["table", "--root=nowhere"], 2, "the directory is a word by itself, tcvae table ROOT"),
         (["clean", "--kinds=code"], 2, "did you mean 'codes'"),
         (["data", "verfy"], 2, "did you mean 'verify'"),
         (["data", "verify", "--dataset=faces3d"], 2, "verify is for dsprites"),
@@ -211,6 +212,17 @@ def test_train_prints_the_record(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"id": tc.Run(beta=4.0, seed=7).id}
     assert printed.err == f"run {tc.Run(beta=4.0, seed=7).id} in {tmp_path}\n"
+
+
+def test_a_training_that_nobody_watches_says_a_line_an_epoch_beside_its_result(monkeypatch, capsys, tmp_path):
+    def execute(run, root, verbose, measure_every):
+        print("Epoch 1/2", verbose)
+        return {"id": run.id}
+
+    monkeypatch.setattr(runs, "execute", execute)
+    assert cli.main(["train", f"--root={tmp_path}"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"id": tc.Run().id} and printed.err.endswith("Epoch 1/2 2\n")
 
 
 def test_a_training_that_fails_says_where_all_of_the_error_is(monkeypatch, capsys, tmp_path):

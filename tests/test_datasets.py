@@ -461,3 +461,21 @@ def test_what_is_no_name_no_grid_and_no_seed_is_told(squares):
         tc.datasets.from_arrays(np.zeros((12, 4, 4)), np.arange(12), grid=(3, 4))
     with pytest.raises(TypeError, match="integer"):
         squares.batches(4, seed=None)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def f(:", r"data set 'faulty_0:f': .* \(faulty_0.py, line 1\)"),
+        ("def f(): return 1 / 0", r"ZeroDivisionError: division by zero \(faulty_1.py, line 1\)"),
+        ("import nosuchlib", r"data set 'faulty_2:f': No module named 'nosuchlib'$"),
+        ("def g(): pass", "has no attribute 'f'; give module:function as Python would import it"),
+        ("def f(x): pass", r"TypeError: f\(\) missing 1 required positional argument: 'x'$"),
+    ],
+)
+def test_what_is_wrong_with_a_function_of_one_s_own_is_said_in_a_line(tmp_path, monkeypatch, source, message):
+    place = message.split("faulty_")[1][0] if "faulty_" in message else str(len(source))
+    (tmp_path / f"faulty_{place}.py").write_text(source + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        tc.load(f"faulty_{place}:f")

@@ -77,11 +77,12 @@ def test_a_run_killed_in_training_resumes_and_ends_with_the_same_bits(tmp_path):
     assert list(dict.fromkeys(lines)) == ["epoch", *map(str, range(1, epochs + 1))]
 
 
-def test_a_run_that_stops_within_an_epoch_ends_with_the_same_bits(done, home, tmp_path):
+def test_a_run_that_stops_within_an_epoch_ends_with_the_same_bits(done, home, tmp_path, capsys):
     """The last checkpoint is two steps old."""
     root, record = done
     assert int(callbacks.restored(home / runs.CHECKPOINT).step.value) == 18
-    assert same_result(tc.execute(SMALL, tmp_path, verbose=0), record)
+    assert same_result(tc.execute(SMALL, tmp_path, verbose=2), record)
+    assert "goes on from step 18 of " in capsys.readouterr().err
     for a, b in zip(weights(tmp_path, SMALL), weights(root, SMALL), strict=True):
         assert np.array_equal(a, b)
 

@@ -250,3 +250,16 @@ def test_the_interval_holds_the_median(rng, n):
     found = results.median(rng.normal(size=n))
     assert found.low <= found.value <= found.high
     assert found.n == n
+
+
+def test_a_damaged_line_is_left_out_with_a_warning_and_what_it_held_is_not_done(tmp_path, caplog):
+    path = tmp_path / "records.csv"
+    results.write_rows(path, [{"id": name, "mig": "0.1", "elbo": "-1"} for name in "abcd"])
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, lines[0], lines[1][:3], lines[2] + lines[3], "garbage"]) + "\n")
+    assert [line["id"] for line in results.read_rows(path)] == ["a"]
+    assert [record.message.split("records.csv")[1] for record in caplog.records] == [
+        f": line {number} is damaged and left out" for number in (3, 4, 5)
+    ]
+    assert [line["id"] for line in results.merge(path, [{"id": "b", "mig": 0.2, "elbo": -1.0}])] == ["a", "b"]
+    assert len(path.read_text().splitlines()) == 3

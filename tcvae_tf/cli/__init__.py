@@ -113,6 +113,8 @@ def _command(name: str, words: Sequence[str]) -> int:
     except flags.UnrecognizedFlagError as error:
         near = nearest(error.flagname, values)
         remedy = f"did you mean --{near}? " if near else ""
+        if error.flagname == "root" and "ROOT" in command.takes:
+            remedy = f"the directory is a word by itself, tcvae {name} ROOT; "
         print(f"tcvae {name}: unknown flag --{error.flagname}; {remedy}see tcvae {name} --help", file=sys.stderr)
         return 2
     except (flags.Error, UnusableError) as error:
@@ -124,7 +126,8 @@ def _command(name: str, words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
-        print(f"tcvae {name}: {_line(error).removeprefix(f'{name}: ')}", file=sys.stderr)
+        kind = f"{type(error).__name__}: " if type(error) in (KeyError, IndexError, ZeroDivisionError) else ""
+        print(f"tcvae {name}: {kind}{_line(error).removeprefix(f'{name}: ')}", file=sys.stderr)
         return 1
 
 

@@ -53,6 +53,8 @@ def read(roots: Sequence[str]) -> list[Row]:
             raise FileNotFoundError(f"{root}: no such directory of runs or records.csv")
         if root.suffix == ".csv":
             found = results.finished(results.read_rows(root))
+            if found and "id" not in found[0]:
+                raise ValueError(f"{root}: holds no records; its first line has no column id")
         else:
             paths = sorted(root.rglob("record.json")) if root.is_dir() else [root]
             records = [files.read_fields(path) for path in paths]

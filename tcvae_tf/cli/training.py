@@ -63,10 +63,11 @@ def _train(values: Any, words: list[str]) -> None:
         if not done:
             runs.load(run).steps_per_epoch(run.batch_size, run.batches_per_step)
     command.note(f"{'already done:' if done else 'run'} {run.id} in {values.root}")
-    # Keras draws its bars on standard output, which belongs to the record where it is no terminal.
-    verbose = 0 if values.quiet or not sys.stdout.isatty() else 1
+    # Keras draws its bars on standard output, which is the record's. Where nobody watches a line an epoch will do.
+    verbose = 0 if values.quiet else 1 if sys.stderr.isatty() else 2
     try:
-        record = runs.execute(run, values.root, verbose, values.measure_every)
+        with command.aside(values.quiet):
+            record = runs.execute(run, values.root, verbose, values.measure_every)
     except Exception:
         if (path := Path(values.root) / run.id / "error.txt").exists():
             command.note(f"failed: {run.id}; all of the error is in {path}")

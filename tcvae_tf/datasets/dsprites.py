@@ -160,7 +160,8 @@ def _readable(path: str | Path) -> Iterator[None]:
     """Says in one line, with the remedy, what is wrong with a file that is read meanwhile."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; download {OFFICIAL_FILE} there or use source='generated'")
+        remedy = f"put {OFFICIAL_FILE} of its authors there, or use source='generated'"
+        raise FileNotFoundError(f"{path}: no such file; {remedy}")
     remedy = f"expected {OFFICIAL_FILE}; use source='generated' to do without it"
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: is no npz file; {remedy}")

@@ -27,8 +27,13 @@ def function(what: str, name: str) -> Callable[..., Any]:
         sys.modules.pop(module, None)
     try:
         return getattr(importlib.import_module(module), attribute)
+    except SyntaxError as error:
+        place = f"{Path(error.filename or module).name}, line {error.lineno}"
+        raise ValueError(f"{what} {name!r}: {error.msg} ({place})") from error
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"{what} {name!r}: {error}; give module:function as Python would import it") from error
+        inside = isinstance(error, ModuleNotFoundError) and error.name not in (module, module.split(".")[0])
+        remedy = "" if inside else "; give module:function as Python would import it"
+        raise ValueError(f"{what} {name!r}: {error}{remedy}") from error
 
 
 def source(name: str) -> Path | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tcvae_tf import files
+
+log = logging.getLogger("tcvae_tf")
 
 Row = dict[str, str]
 
@@ -51,12 +54,20 @@ def failed(rows: Iterable[Row]) -> list[Row]:
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """The rows of a CSV file; none when there is no file."""
+    """The rows of a CSV file; none when there is no file. A line with more or fewer cells than the first is damaged: it
+    is left out, with a warning, so that what it held counts as not done."""
     path = Path(path)
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    rows: list[Row] = []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(file)
+        for line in reader:
+            if None in line or None in line.values():
+                log.warning("%s: line %d is damaged and left out", path, reader.line_num)
+            else:
+                rows.append(line)
+    return rows
 
 
 def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
