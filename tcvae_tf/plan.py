@@ -21,6 +21,7 @@ from typing import Any
 from tcvae_tf import datasets, executors, files, provenance, runs
 from tcvae_tf.factors import FactorGrid
 from tcvae_tf.settings import Run, recipe_of
+from tcvae_tf.words import suggest
 
 #: Images of both data sets, which trials stand in for.
 _SHAPE = (64, 64, 1)
@@ -74,12 +75,25 @@ def plan(
 
 def _line(what: str, group: Sequence[Run], todo: set[Run], times: dict[str, dict]) -> Line:
     run, count = group[0], steps(group[0])
+    check(run)
     per_epoch = images(run) // run.images_per_step
-    if not per_epoch:
-        raise ValueError(f"{what}: {images(run)} images are fewer than a step takes, {run.images_per_step}")
     done = sum(other not in todo for other in group)
     seconds = _seconds(run, times[_key(run)]) if _key(run) in times else math.nan
     return Line(what, len(group), done, count, count / per_epoch, count * step_flop(run), seconds, _disk(run))
+
+
+def check(run: Run) -> None:
+    """
+    Raises:
+      ValueError: its data have no such factor to fix, or fewer images than a step takes.
+    """
+    names = _grid(run.dataset, 1).names
+    for name in run.fixed:
+        if name not in names:
+            raise ValueError(f"{run.dataset} has no factor {name!r} to fix; {suggest(name, names)}")
+    if images(run) < run.images_per_step:
+        count = f"{images(run):,} images, fewer than a step takes, {run.images_per_step:,}"
+        raise ValueError(f"{_what(run)} has {count}; give a smaller batch_size")
 
 
 def _what(run: Run) -> str:

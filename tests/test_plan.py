@@ -58,7 +58,7 @@ def test_images_of_another_shape_are_planned_for(tmp_path, monkeypatch, network,
 
 
 def test_a_batch_of_more_images_than_there_are_is_told(tmp_path):
-    with pytest.raises(ValueError, match="3 images are fewer than a step takes, 2048"):
+    with pytest.raises(ValueError, match="has 3 images, fewer than a step takes, 2,048; give a smaller"):
         plan.plan([tc.Run(thin=1, fix="orientation=0,posX=0,posY=0,scale=0", batch_size=2048)], tmp_path, 1)
 
 

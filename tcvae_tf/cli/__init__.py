@@ -133,4 +133,4 @@ def _command(name: str, words: Sequence[str]) -> int:
 
 def _line(error: BaseException) -> str:
     """What an error says, in one line."""
-    return " ".join(str(error).split())[:400]
+    return " ".join(str(error).split())[:1000]

@@ -103,11 +103,17 @@ def _export_flags() -> flags.FlagValues:
     return values
 
 
+#: Suffixes of formats that somebody may ask for by a path, and would find a directory in the place of.
+_OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".keras", ".h5", ".pb")
+
+
 def _export(values: Any, words: list[str]) -> None:
     path = Path(words[1])
     form = values.format or next(name for name in ("onnx", "litert", "savedmodel") if _is(path, name))
     if form not in FORMATS:
         raise UnusableError(f"unknown format {form!r}; {suggest(form, list(FORMATS))}")
+    if not values.format and path.suffix.lower() in _OTHERS:
+        raise UnusableError(f"{path}: {path.suffix} is not written; end in .onnx or .tflite, or name a directory")
     home = runs.find(words[0], values.root)
     from tcvae_tf.export import export, litert, onnx
 
