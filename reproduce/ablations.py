@@ -76,9 +76,8 @@ def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
         axis: {label: results.values(lines, name) for label, lines in _variants(rows).items()}
         for name, (axis, _) in QUANTITIES.items()
     }
-    kinds = [_BASE, _NO_INFORMATION, *_ESTIMATORS.values(), _FLOW]
-    colours = {label: (0, 1, 2, 2, 3)[kinds.index(label)] if label in kinds else 4 for label in _variants(rows)}
-    return plots.boxes(panels, colours, f"{caption}; {_base(rows)}", columns=2)
+    (own,) = plots.style.places([methods.label("beta_tcvae")]).values()  # every variant is one of β-TCVAE
+    return plots.boxes(panels, dict.fromkeys(_variants(rows), own), f"{caption}; {_base(rows)}", columns=2)
 
 
 def _base(rows: Sequence[Row]) -> str:

@@ -6,10 +6,12 @@ the higher ELBO and the higher MIG at the same β, no other trade-off of β-VAE 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from reproduce import methods
 from tcvae_tf import plots, results
+from tcvae_tf.compare import TITLES
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import Preset
@@ -124,10 +126,36 @@ def _above_one(rows: Sequence[Row], dataset: str, method: str) -> dict[float, fl
 
 
 def explain(rows: Sequence[Row]) -> str:
-    """How it was compared, and how far training went."""
-    return (
+    """How it was compared, how far training went, and what the size of the batches has to do with it."""
+    return methods.paragraph(
         "At the same β: δ and the exact rank test compare each run with those of the other method at its own β, all β "
         "above 1 together; what chance draws are seeds, each with its runs at every β. Where MIG is highest, β was "
-        "chosen for both methods by these runs themselves, so p is smaller than for a β fixed before. "
-        f"{methods.effort(rows)}\n"
+        "chosen for both methods by these runs themselves, so p is smaller than for a β fixed before",
+        _seen_by_mws(methods.alike(rows)),
+        methods.effort(rows),
     )
+
+
+def _seen_by_mws(rows: Sequence[Row]) -> str:
+    """How much I there is beside what MWS can see of it."""
+    told = []
+    for dataset in methods.present(rows):
+        ours, theirs = (methods.by_beta(rows, dataset, method) for method in reversed(methods.OVER_BETA))
+        sizes = {int(line["run.batch_size"]) for lines in ours.values() for line in lines}
+        medians = [
+            f"{' against '.join(f'{_information(side[beta]):.1f}' for side in (ours, theirs))} (β = {beta:g})"
+            for beta in sorted(ours.keys() & theirs.keys() - {1.0})
+        ]
+        if medians and len(sizes) == 1:
+            told.append(f"on {TITLES[dataset]} (log B = {math.log(*sizes):.1f}): {', '.join(medians)}")
+    if not told:
+        return ""
+    return (
+        "MWS sees no more than log B nats of the index-code mutual information I, and counts what a code holds beyond "
+        "them as TC, so that β weights it too. Median I in nats, β-TCVAE's against β-VAE's at the same β, "
+        f"{'; '.join(told)}"
+    )
+
+
+def _information(rows: Sequence[Row]) -> float:
+    return results.median(results.values(rows, "mutual_information")).value

@@ -121,6 +121,16 @@ def test_the_numbers_of_figure_3_are_those_of_the_records():
     assert elsewhere and f"the first p is {elsewhere[1].removeprefix('p = ')}" in text
 
 
+def test_the_numbers_of_figure_2_are_those_of_the_records():
+    from reproduce import fig2_beta_sweep
+
+    wanted = {run.id for run in fig2_beta_sweep.runs(PRESETS["cpu"])}
+    rows = [line for line in results.read_rows(ROOT / "results" / "records.csv") if line["id"] in wanted]
+    mig, elbo = (claim.ours.split("; ") for claim in fig2_beta_sweep.check(rows, [])[:2])
+    text = " ".join(TEXT.split())
+    assert f"β-TCVAE has the higher ELBO ({elbo[1]}), and in MIG nothing sets the two apart ({mig[1]};" in text
+
+
 def test_linked_files_exist():
     from reproduce.report import anchor
 
