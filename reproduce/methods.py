@@ -110,18 +110,17 @@ def tried(rows: Sequence[Row]) -> str:
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
-    """The rows of settings that every seed has: of those seeds that leave the most rows, the more seeds of two ways."""
+    """The rows of settings that every seed has: of the seeds that have all settings of some seed, those that are the
+    most rows together."""
     settings: dict[str, dict[tuple, Row]] = {}
     for line in rows:
         setting = tuple(line[name] for name in line if name.startswith("run.") and name != "run.seed")
         settings.setdefault(line["run.seed"], {})[setting] = line
-    # The seeds with the most settings first; of these orders' beginnings one leaves the most.
-    seeds = sorted(settings, key=lambda seed: (-len(settings[seed]), seed))
     best: list[Row] = []
-    for count in range(1, len(seeds) + 1):
-        every = set.intersection(*(set(settings[seed]) for seed in seeds[:count]))
-        if len(every) * count >= len(best):
-            best = [line for seed in seeds[:count] for setting, line in settings[seed].items() if setting in every]
+    for every in settings.values():
+        sharing = [lines for lines in settings.values() if every.keys() <= lines.keys()]
+        found = [lines[setting] for lines in sharing for setting in every]
+        best = max(best, found, key=len)
     kept = {line["id"] for line in best}
     return [line for line in rows if line["id"] in kept]
 

@@ -196,8 +196,10 @@ def recorded(wanted: Sequence[Run], records: str | Path) -> dict[Run, Row]:
         now = {"id": run.id, "run": dataclasses.asdict(run), "recipe": run.recipe, "measures": runs_module.MEASURES}
         if origin := datasets.origin(run.dataset):
             now["data"] = {"source": origin}
-        now |= {key: value for key, value in runs_module.sources(run).items() if key == "data_source"}
-        return results.row(now).items() <= rows.get(run.id, {}).items()
+        line = rows.get(run.id, {})
+        if line.get("data_source.sha256"):
+            now["data_source"] = runs_module.sources(run).get("data_source", {})
+        return results.row(now).items() <= line.items()
 
     return {run: rows[run.id] for run in wanted if stands(run)}
 

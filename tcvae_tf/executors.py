@@ -79,6 +79,13 @@ def environment(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(names, str(threads)), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
+def prepare(name: str, threads: int) -> None:
+    """Holds this process to so many threads, where runs are to be trained in it and that can be done yet: it is the
+    import of TensorFlow that takes them, which a data set of one's own may bring along."""
+    if name == "serial" and "tensorflow" not in sys.modules:
+        os.environ.update(environment(threads))
+
+
 class Serial:
     """One run after the other in this process, with Keras' own progress bars."""
 
@@ -87,9 +94,8 @@ class Serial:
     def __init__(self, root: Path, threads: int, measure_every: int) -> None:
         self.root, self.measure_every = root, measure_every
         self._ended: list[tuple[Run, str | None]] = []
-        if "tensorflow" not in sys.modules:
-            os.environ.update(environment(threads))
-        elif provenance.threads() != threads:
+        prepare("serial", threads)
+        if provenance.threads() != threads:
             log.warning(
                 "TensorFlow was imported before it could be held to --threads=%d and trains with %d, other bits; "
                 "--executor=processes keeps to them, or set TF_NUM_INTRAOP_THREADS=%d",

@@ -112,15 +112,21 @@ def images(run: Run) -> int:
     return math.prod(1 if name in run.fixed else size for name, size in zip(grid.names, grid.sizes, strict=True))
 
 
-@functools.cache
 def _grid(dataset: str, thin: int) -> FactorGrid:
-    whole = _GRIDS[dataset] if dataset in _GRIDS else datasets.load(dataset).grid
-    return whole.thin(thin)[0]
+    return _known(dataset)[0].thin(thin)[0]
+
+
+def _shape(dataset: str) -> tuple[int, int, int]:
+    return _known(dataset)[1]
 
 
 @functools.cache
-def _shape(dataset: str) -> tuple[int, int, int]:
-    return _SHAPE if dataset in _GRIDS else datasets.load(dataset).image_shape
+def _known(dataset: str) -> tuple[FactorGrid, tuple[int, int, int]]:
+    """The grid and the shape of the images; those of one's own are made for it, once."""
+    if dataset in _GRIDS:
+        return _GRIDS[dataset], _SHAPE
+    data = datasets.load(dataset)
+    return data.grid, data.image_shape
 
 
 def weights(run: Run) -> float:

@@ -82,7 +82,7 @@ def _warn_of_another_source(run: Run, header: dict, home: Path) -> None:
     """Says so, once, when the method or the data set has changed since a run was trained, as far as its source can be
     found here."""
     for key, now in sources(run).items():
-        if header.get(key) != now:
+        if header.get(key, now if key == "data_source" else None) != now:  # older headers have no data_source
             _warn_once(
                 f"{run.id} was trained {'by' if key == 'source' else 'on images of'} another {now['file']} than the "
                 f"present one; delete {home} to train it anew, or give the changed function another name"
@@ -208,8 +208,9 @@ def load(run: Run) -> Any:
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     """Starts over where a checkpoint was made from other data, by other versions or source, or with other threads."""
     before = files.read_fields(home / "run.json")
-    parts = ("versions", "device", "source", "data_source")
-    same = _same_images(before, header) and all(before.get(part) == header.get(part) for part in parts)
+    same = _same_images(before, header)
+    same &= all(before.get(part) == header.get(part) for part in ("versions", "device", "source"))
+    same &= before.get("data_source", header.get("data_source")) == header.get("data_source")  # older ones have none
     kept = ("codes.npz", "discriminator.json", "pictures.npz")
     work = [*(home / "checkpoint").glob("*.keras"), *(home / name for name in kept if (home / name).exists())]
     if work and not (_is_of(before, run) and same):

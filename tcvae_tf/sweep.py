@@ -209,6 +209,7 @@ def execute_all(
     if executor not in executors.EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; {suggest(executor, executors.EXECUTORS)}")
     root, resources = Path(root), resources or Resources()
+    executors.prepare(executor, resources.threads)
     runs = list(dict.fromkeys(runs))
     records: dict[Run, dict] = {}
 

@@ -174,6 +174,9 @@ def test_measures_are_correlated_over_settings_that_every_seed_has():
     assert len(methods.common(rest)) == 6 and methods.common([]) == []
     begun = {**rows[0], "run.seed": "2", "id": "the first of another seed"}
     assert methods.common([*rows, begun]) == rows
+    had = {"0": "abc", "1": "de", "2": "de", "3": "def"}
+    uneven = [{"id": f"{m}{seed}", "run.seed": seed, "run.method": m} for seed, each in had.items() for m in each]
+    assert [line["id"] for line in methods.common(uneven)] == ["d1", "e1", "d2", "e2", "d3", "e3"]
 
 
 def test_mig_against_tc_shows_means_and_judges_by_ranks():

@@ -254,12 +254,20 @@ def test_the_interval_holds_the_median(rng, n):
 
 def test_a_damaged_line_is_left_out_with_a_warning_and_what_it_held_is_not_done(tmp_path, caplog):
     path = tmp_path / "records.csv"
-    results.write_rows(path, [{"id": name, "mig": "0.1", "elbo": "-1"} for name in "abcd"])
+    results.write_rows(path, [{"id": name, "mig": "0.1", "error": "x, y"} for name in "abcdef"])
     head, *lines = path.read_text().splitlines()
-    path.write_text("\n".join([head, lines[0], lines[1][:3], lines[2] + lines[3], "garbage"]) + "\n")
-    assert [line["id"] for line in results.read_rows(path)] == ["a"]
-    assert [record.message.split("records.csv")[1] for record in caplog.records] == [
-        f": line {number} is damaged and left out" for number in (3, 4, 5)
-    ]
-    assert [line["id"] for line in results.merge(path, [{"id": "b", "mig": 0.2, "elbo": -1.0}])] == ["a", "b"]
-    assert len(path.read_text().splitlines()) == 3
+    cut = lines[3].rpartition('y"')[0]  # the quote of its last cell stays open
+    damaged = "\n".join([head, lines[0], lines[1][:3], lines[2] + lines[3], cut, "garbage", lines[5]]) + "\n"
+    path.write_text(damaged)
+    assert [line["id"] for line in results.read_rows(path)] == ["a", "f"]
+    assert caplog.messages[0].endswith("records.csv: damaged and left out: line 3, 4, 5, 6")
+    kept = results.merge(path, [{"id": "b", "mig": 0.2}])
+    assert [line["id"] for line in kept] == ["a", "b", "f"]
+    assert len(path.read_text().splitlines()) == 4
+    assert (tmp_path / "records.csv.damaged").read_text() == damaged
+
+
+def test_no_cell_holds_the_end_of_a_line(tmp_path):
+    results.merge(tmp_path / "records.csv", [{"id": "a", "device": "one\ntwo", "mig": 0.1}])
+    (line,) = results.read_rows(tmp_path / "records.csv")
+    assert line["device"] == "one two"

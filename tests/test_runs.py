@@ -267,9 +267,11 @@ def test_a_user_s_own_data_set_and_what_is_said_when_it_has_changed(tmp_path, mo
 def test_work_on_a_data_set_of_one_s_own_that_has_changed_is_begun_anew(tmp_path):
     header = {"data": {"sha256": "same"}, "versions": {}, "device": "CPU", "data_source": {"sha256": "now"}}
     kept = {"id": SMALL.id, "run": dataclasses.asdict(SMALL), "recipe": SMALL.recipe, **header}
-    for source, stays in (("now", True), ("before", False)):
-        home = tmp_path / source
+    for source, stays in (("now", True), ("before", False), ("", True)):
+        home = tmp_path / f"of {source}"
         files.write_json(home / "run.json", {**kept, "data_source": {"sha256": source}})
+        if not source:  # of a version that did not keep it
+            files.write_json(home / "run.json", {name: kept[name] for name in kept if name != "data_source"})
         (home / "checkpoint").mkdir()
         (home / runs.CHECKPOINT).write_bytes(b"a model")
         runs._drop_foreign_work(home, SMALL, header)

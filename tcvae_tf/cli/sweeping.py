@@ -119,12 +119,13 @@ def _sweep(values: Any, words: list[str]) -> int:
         training.check_measure(values)
         for name in {run.dataset for run in chosen}:
             datasets.check_name(name)
-        for run in chosen:
-            plan.check(run)
         resources = executors.Resources(values.workers, values.threads, values.address, values.gpus)
         executors.capacity(resources, 1.0)
         if values.executor not in executors.EXECUTORS:
             raise ValueError(f"unknown executor {values.executor!r}; {suggest(values.executor, executors.EXECUTORS)}")
+        executors.prepare(values.executor, values.threads)
+        for run in chosen:
+            plan.check(run)
     if values.dry_run or values.plan:
         _announce(values, chosen, resources)
         return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,9 +63,7 @@ def _custom(name: str) -> Dataset:
     except (OSError, ValueError):
         raise
     except Exception as error:
-        inside = traceback.extract_tb(error.__traceback__)[1:]
-        place = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
-        raise ValueError(f"data set {name!r}: {type(error).__name__}: {error}{place}") from error
+        raise ValueError(f"data set {name!r}: {named.told(error, name)}") from error
     if not isinstance(data, Dataset):
         raise ValueError(f"data set {name!r} returned {type(data).__name__}; return tc.datasets.from_arrays(...)")
     if data.name == "custom":  # it gave itself no name

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,26 +22,39 @@ def function(what: str, name: str) -> Callable[..., Any]:
       ValueError: there is none; `what` says in the message what it was to be.
     """
     module, attribute = name.split(":", 1)
-    now = digest(name)
-    if _sources.setdefault(module, now) != now:
-        _sources[module] = now
-        sys.modules.pop(module, None)
+    remedy = "; give module:function as Python would import it"
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except SyntaxError as error:
-        place = f"{Path(error.filename or module).name}, line {error.lineno}"
-        raise ValueError(f"{what} {name!r}: {error.msg} ({place})") from error
-    except (ImportError, AttributeError) as error:
-        inside = isinstance(error, ModuleNotFoundError) and error.name not in (module, module.split(".")[0])
-        remedy = "" if inside else "; give module:function as Python would import it"
+        now = digest(name)
+        if _sources.setdefault(module, now) != now:
+            _sources[module] = now
+            sys.modules.pop(module, None)
+        imported = importlib.import_module(module)
+    except ImportError as error:
+        ours = not isinstance(error, ModuleNotFoundError) or error.name in (module, module.split(".")[0])
+        raise ValueError(f"{what} {name!r}: {error}{remedy if ours else ''}") from error
+    except Exception as error:
+        raise ValueError(f"{what} {name!r}: {told(error, name)}") from error
+    try:
+        return getattr(imported, attribute)
+    except AttributeError as error:
         raise ValueError(f"{what} {name!r}: {error}{remedy}") from error
+
+
+def told(error: Exception, name: str) -> str:
+    """What went wrong in a module of one's own, and in which of its lines, in one line."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({Path(error.filename or name).name}, line {error.lineno})"
+    path = source(name)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if path and Path(frame.filename) == path]
+    place = f" ({path.name}, line {frames[-1].lineno})" if path and frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def source(name: str) -> Path | None:
     """The file of the module; None where there is none."""
     try:
         spec = importlib.util.find_spec(name.split(":")[0])
-    except (ImportError, ValueError):
+    except Exception:  # of a package above it, which is imported for that: whoever imports it himself is told
         return None
     return Path(spec.origin) if spec and spec.has_location and spec.origin else None
 

@@ -212,7 +212,7 @@ def progress(
 
     console = Console(stderr=True)
     worth = total > 2e9 if long is None else long
-    show = console.is_terminal and worth if verbose == "auto" else bool(verbose)
+    show = console.is_terminal and worth if verbose == "auto" else verbose == 1
     with Progress(console=console, disable=not show, transient=console.is_terminal) as bar:
         task = bar.add_task(meaning, total=total)
         yield lambda done: bar.advance(task, done)

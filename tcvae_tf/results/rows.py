@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def row(record: dict) -> Row:
 def _text(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+    return f"{value:.7g}" if isinstance(value, float) else str(value).replace("\n", " ")
 
 
 def failure(run: dict, id: str, error: str) -> dict:
@@ -56,24 +57,40 @@ def failed(rows: Iterable[Row]) -> list[Row]:
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a CSV file; none when there is no file. A line with more or fewer cells than the first is damaged: it
     is left out, with a warning, so that what it held counts as not done."""
-    path = Path(path)
-    if not path.exists():
-        return []
-    rows: list[Row] = []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.DictReader(file)
-        for line in reader:
-            if None in line or None in line.values():
-                log.warning("%s: line %d is damaged and left out", path, reader.line_num)
-            else:
-                rows.append(line)
+    rows, damaged = _parsed(Path(path))
+    if damaged:
+        log.warning("%s: damaged and left out: line %s", path, ", ".join(map(str, damaged)))
     return rows
+
+
+def _parsed(path: Path) -> tuple[list[Row], list[int]]:
+    """The rows of a file, and the numbers of the lines that are none. No cell holds the end of a line, so that damage
+    ends with its own."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    cells = [_cells(line.rstrip("\r")) for line in lines]
+    rows: list[Row] = []
+    damaged = []
+    for number, line in enumerate(cells[1:], 2):
+        if line is None or len(line) not in (0, len(cells[0] or [])):
+            damaged.append(number)
+        elif line:
+            rows.append(dict(zip(cells[0] or [], line, strict=True)))
+    return rows, damaged
+
+
+def _cells(line: str) -> list[str] | None:
+    """Those of a line; None where a quote in it has no end."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return None
 
 
 def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
     """Adds records to a CSV file, replacing rows of the same id, sorted by id; returns all rows.
 
-    A failure replaces no success. Two sweeps that add to one file take turns.
+    A failure replaces no success. Two sweeps that add to one file take turns. Of a file with damaged lines a copy is
+    kept beside it, its name with .damaged.
     """
     path = Path(path)
     with files.locked(path.with_name(f".{path.name}.lock")):
@@ -81,6 +98,8 @@ def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
 
 
 def _merge(path: Path, records: Iterable[dict]) -> list[Row]:
+    if _parsed(path)[1]:
+        shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
     rows = {line["id"]: line for line in read_rows(path)}
     for record in records:
         if not (record.get("error") and finished([rows.get(record["id"], record)])):
