@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from reproduce import methods
 from tcvae_tf import plots, results
-from tcvae_tf.compare import TITLES
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
 from tcvae_tf.sweep import Preset
@@ -147,7 +146,7 @@ def _seen_by_mws(rows: Sequence[Row]) -> str:
             for beta in sorted(ours.keys() & theirs.keys() - {1.0})
         ]
         if medians and len(sizes) == 1:
-            told.append(f"on {TITLES[dataset]} (log B = {math.log(*sizes):.1f}): {', '.join(medians)}")
+            told.append(f"on {methods.TITLES[dataset]} (log B = {math.log(*sizes):.1f}): {', '.join(medians)}")
     if not told:
         return ""
     return (

@@ -81,12 +81,18 @@ def sources(run: Run) -> dict[str, dict]:
 def _warn_of_another_source(run: Run, header: dict, home: Path) -> None:
     """Says so, once, when the method or the data set has changed since a run was trained, as far as its source can be
     found here."""
-    for key, now in sources(run).items():
-        if header.get(key, now if key == "data_source" else None) != now:  # older headers have no data_source
-            _warn_once(
-                f"{run.id} was trained {'by' if key == 'source' else 'on images of'} another {now['file']} than the "
-                f"present one; delete {home} to train it anew, or give the changed function another name"
-            )
+    now = sources(run)
+    for key in _other_sources(header, now) & now.keys():
+        _warn_once(
+            f"{run.id} was trained {'by' if key == 'source' else 'on images of'} another {now[key]['file']} than the "
+            f"present one; delete {home} to train it anew, or give the changed function another name"
+        )
+
+
+def _other_sources(before: dict, now: dict) -> set[str]:
+    """Which sources of one's own differ between two headers. An older one says nothing of data sets."""
+    told = {"source", *({"data_source"} & before.keys())}
+    return {key for key in told if before.get(key) != now.get(key)}
 
 
 @functools.cache
@@ -208,9 +214,8 @@ def load(run: Run) -> Any:
 def _drop_foreign_work(home: Path, run: Run, header: dict) -> None:
     """Starts over where a checkpoint was made from other data, by other versions or source, or with other threads."""
     before = files.read_fields(home / "run.json")
-    same = _same_images(before, header)
-    same &= all(before.get(part) == header.get(part) for part in ("versions", "device", "source"))
-    same &= before.get("data_source", header.get("data_source")) == header.get("data_source")  # older ones have none
+    same = _same_images(before, header) and not _other_sources(before, header)
+    same &= all(before.get(part) == header.get(part) for part in ("versions", "device"))
     kept = ("codes.npz", "discriminator.json", "pictures.npz")
     work = [*(home / "checkpoint").glob("*.keras"), *(home / name for name in kept if (home / name).exists())]
     if work and not (_is_of(before, run) and same):

@@ -57,15 +57,12 @@ def failed(rows: Iterable[Row]) -> list[Row]:
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a CSV file; none when there is no file. A line with more or fewer cells than the first is damaged: it
     is left out, with a warning, so that what it held counts as not done."""
-    rows, damaged = _parsed(Path(path))
-    if damaged:
-        log.warning("%s: damaged and left out: line %s", path, ", ".join(map(str, damaged)))
-    return rows
+    return _parsed(Path(path))[0]
 
 
 def _parsed(path: Path) -> tuple[list[Row], list[int]]:
-    """The rows of a file, and the numbers of the lines that are none. No cell holds the end of a line, so that damage
-    ends with its own."""
+    """The rows of a file, and the numbers of the lines that are damaged. No cell holds the end of a line, so that
+    damage ends with its own."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     cells = [_cells(line.rstrip("\r")) for line in lines]
     rows: list[Row] = []
@@ -75,6 +72,8 @@ def _parsed(path: Path) -> tuple[list[Row], list[int]]:
             damaged.append(number)
         elif line:
             rows.append(dict(zip(cells[0] or [], line, strict=True)))
+    if damaged:
+        log.warning("%s: damaged and left out: line %s", path, ", ".join(map(str, damaged)))
     return rows, damaged
 
 
@@ -98,9 +97,10 @@ def merge(path: str | Path, records: Iterable[dict]) -> list[Row]:
 
 
 def _merge(path: Path, records: Iterable[dict]) -> list[Row]:
-    if _parsed(path)[1]:
+    kept, damaged = _parsed(path)
+    if damaged:
         shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
-    rows = {line["id"]: line for line in read_rows(path)}
+    rows = {line["id"]: line for line in kept}
     for record in records:
         if not (record.get("error") and finished([rows.get(record["id"], record)])):
             rows[record["id"]] = row(record)
