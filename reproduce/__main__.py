@@ -34,7 +34,7 @@ from reproduce import (
     training_check,
     traversals,
 )
-from tcvae_tf import compare, datasets, executors, plots, results, sweep
+from tcvae_tf import compare, datasets, executors, files, plots, results, sweep
 from tcvae_tf.runs import Run, read_record
 
 #: Figures and tables of runs' records, of their histories, and what is computed without any.
@@ -191,6 +191,7 @@ def _work(options: argparse.Namespace) -> int:
         print(benchmark.run(options.out, options.quick))
         print(f"written: {options.out / benchmark.REPORT}")
         return 0
+    files.need_writable(options.out)  # before hours of training rather than after
     code = 0
     # Measured runs first: a run that others want too is then trained with its curve.
     for script in _chosen(options, HISTORIES):

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 import uuid
 import zipfile
 import zlib
@@ -47,6 +48,20 @@ def sweep_partials(directory: str | Path, stem: str = "*") -> None:
     """Removes what writers of `stem` that were killed left behind; call it under the lock that keeps others out."""
     for path in Path(directory).glob(f".{stem}.*.partial*"):
         path.unlink(missing_ok=True)
+
+
+def need_writable(directory: str | Path) -> None:
+    """Makes a directory where it is missing.
+
+    Raises:
+      ValueError: nothing can be written there.
+    """
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write in {directory} ({error.strerror}); choose another directory") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

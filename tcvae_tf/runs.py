@@ -115,7 +115,8 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
         (see `callbacks.Measures`); 0 for none. It does not change the run.
 
     Raises:
-      Whatever stopped the run; error.txt in the run's directory keeps it.
+      ValueError: nothing can be written in `root`.
+      Whatever else stopped the run; error.txt in the run's directory keeps it.
     """
     if not isinstance(run, Run):
         raise TypeError(f"execute takes a tc.Run(...); got {type(run).__name__}")
@@ -129,6 +130,7 @@ def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", me
         if measure_every and "data_mig" not in _head_of_history(home):
             log.warning("%s was trained without measuring; delete %s to have its curve", run.id, home)
         return done
+    files.need_writable(root)
     with files.locked(home / "lock", on_wait=waiting):
         done = read_record(run, root)
         if done is not None:

@@ -204,7 +204,7 @@ def execute_all(
 
     Raises:
       SweepFailed: after all runs were tried, when some failed; it says where their error.txt is.
-      ValueError: an unknown executor, or fewer than one worker.
+      ValueError: an unknown executor, fewer than one worker, or a root in which nothing can be written.
     """
     if executor not in executors.EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; {suggest(executor, executors.EXECUTORS)}")
@@ -225,6 +225,7 @@ def execute_all(
     places = executors.capacity(resources, max(map(plan.memory, waiting), default=1.0))
     failed: dict[Run, str] = {}
     if waiting:
+        files.need_writable(root)
         pool = executors.make(executor, root, resources, measure_every, places)
         with contextlib.closing(pool), live.View(waiting, root) as view:
             while waiting or pool.active:

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import json
 import math
+import re
 import resource
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 from interrupted import SMALL, cut, same_result, stop, weights
 
 import tcvae_tf as tc
-from tcvae_tf import callbacks, files, runs
+from tcvae_tf import callbacks, files, runs, sweep
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +248,15 @@ def test_a_disk_too_full_for_the_images_is_an_error_and_no_crash(tmp_path, monke
     with full_disk(10_000), pytest.raises(OSError, match="File too large"):
         cache.cached("large", (100, 1000), lambda write: write(0, np.zeros((100, 1000), np.uint8)))
     assert not list(tmp_path.glob("*.npy*")) and not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_root_where_nothing_can_be_written_is_told_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a directory")
+    monkeypatch.setattr(runs, "_train_and_measure", None)
+    monkeypatch.setattr(sweep.executors, "make", None)
+    for root in (tmp_path / "file", tmp_path / "file" / "runs"):
+        message = re.escape(f"cannot write in {root} (") + ".*choose another directory"
+        with pytest.raises(ValueError, match=message):
+            tc.execute(SMALL, root, verbose=0)
+        with pytest.raises(ValueError, match=message):
+            sweep.execute_all([SMALL], root)

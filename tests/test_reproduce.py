@@ -274,6 +274,13 @@ def test_draw_alone_trains_nothing(tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_where_results_cannot_be_written_nothing_is_trained(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("not a directory")
+    monkeypatch.setattr(reproduce.sweep, "execute_all", None)
+    assert reproduce.main(["fig3", f"--root={tmp_path}", f"--out={tmp_path / 'file'}"]) == 1
+    assert f"cannot write in {tmp_path / 'file'}" in capsys.readouterr().err
+
+
 def test_smoke_numbers_stay_away_from_results(tmp_path, monkeypatch):
     asked = []
     made = {record["id"]: record for record in records("smoke")}
