@@ -5,15 +5,17 @@ Names are resolved when they are first used, so that `import tcvae_tf` does not 
 
 import importlib
 import os
+import sys
 from typing import Any
 
 from tcvae_tf.version import __version__
 
-# Keras reads this when it is imported, before its own settings file.
-if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
-    raise ImportError(
-        f"tcvae_tf needs Keras' TensorFlow backend, not {os.environ['KERAS_BACKEND']!r}; set KERAS_BACKEND=tensorflow"
-    )
+# Keras reads this when it is imported, before its own settings file; where it was imported already, it has chosen.
+_backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if "keras" in sys.modules:
+    _backend = sys.modules["keras"].config.backend()
+if _backend != "tensorflow":
+    raise ImportError(f"tcvae_tf needs Keras' TensorFlow backend, not {_backend!r}; set KERAS_BACKEND=tensorflow")
 
 _HOME = {
     "FactorGrid": "tcvae_tf.factors",

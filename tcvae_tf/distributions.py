@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,15 +21,75 @@ class _Normal(tfd.Normal):
     TFP subtracts z/σ and μ/σ, which at σ = 1e-3 costs the gradient of the objective 5e-5 of its length in float32.
     """
 
-    def _sample_n(self, n, seed=None):
-        if not is_unsigned(seed):
-            return super()._sample_n(n, seed)
-        shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
-        return self.loc + self.scale * tf.random.stateless_normal(shape, seed, dtype=self.dtype, alg="philox")
-
     def _log_prob(self, z):
         standard = (z - self.loc) / self.scale
         return -0.5 * tf.square(standard) - tf.math.log(self.scale) - 0.5 * math.log(2 * math.pi)
+
+
+class _NormalPosterior(_Normal):
+    """Its samples are the same with XLA and without, to rounding."""
+
+    def _sample_n(self, n, seed=None):
+        return self.loc + self.scale * _drawn("normal", _sample_shape(n, self), _words(seed), self.dtype)
+
+
+class _LaplacePosterior(tfd.Laplace):
+    """Its samples are the same with XLA and without, to rounding."""
+
+    def _sample_n(self, n, seed=None):
+        low = float(np.nextafter(np.array(-1, self.dtype.as_numpy_dtype), 0))
+        drawn = _drawn("uniform", _sample_shape(n, self), _words(seed), self.dtype, low, 1.0)
+        return self.loc - self.scale * tf.sign(drawn) * tf.math.log1p(-tf.abs(drawn))
+
+
+def _sample_shape(n: Any, family: tfd.Distribution) -> Any:
+    """[n] and the batch shape, static where it can be."""
+    count, batch = tf.get_static_value(n), family.batch_shape
+    if count is not None and batch.is_fully_defined():
+        return (int(count), *batch)
+    return tf.concat([[n], family.batch_shape_tensor()], axis=0)
+
+
+def _words(seed: Any) -> tf.Tensor:
+    """The words of a seed without a sign, int64 [2].
+
+    With alg="philox" they give the bits that XLA draws from the seed as it is; but from that it derives the generator's
+    key anew for every number, which takes ten times as long as the number, and TensorFlow derives another.
+    """
+    return tf.cast(tf.bitcast(tfp.random.sanitize_seed(seed), tf.uint32), tf.int64)
+
+
+def _drawn(kind: str, shape: Any, words: tf.Tensor, *arguments: Any) -> tf.Tensor:
+    """A draw as an XLA program, of its own where the step around it is none: TensorFlow's kernels make other numbers of
+    the same random bits."""
+    if tf.is_tensor(shape):
+        return tf.function(_STATELESS[kind], jit_compile=True, autograph=False)(shape, words, *arguments)
+    return _draw_of(kind, tuple(shape), *arguments)(words)
+
+
+@functools.cache
+def _draw_of(kind: str, shape: tuple[int, ...], *arguments: Any) -> Any:
+    """Traced once for each shape."""
+    return tf.function(lambda words: _STATELESS[kind](shape, words, *arguments), jit_compile=True, autograph=False)
+
+
+_STATELESS: dict[str, Callable[..., tf.Tensor]] = {
+    "normal": lambda shape, words, dtype: tf.random.stateless_normal(shape, words, dtype=dtype, alg="philox"),
+    "uniform": lambda shape, words, dtype, low, high: tf.random.stateless_uniform(
+        shape, words, low, high, dtype, alg="philox"
+    ),
+}
+
+
+def uniform(shape: Any, seed: Any) -> tf.Tensor:
+    """Numbers from 0 to below 1, float32 of this shape, from a stateless seed, int32 [2]; with XLA and without."""
+    return _drawn("uniform", shape, _words(seed), tf.float32, 0.0, 1.0)
+
+
+def fold_in(seed: Any, number: int) -> tf.Tensor:
+    """Another stateless seed, int32 [2], for each number; with XLA and without, which fold into a negative seed in
+    unlike ways."""
+    return tf.random.fold_in(_words(seed), number, alg="philox")
 
 
 class PlanarSteps(tfp.bijectors.Bijector):
@@ -85,21 +147,7 @@ def _flow(parameters: tf.Tensor) -> tfd.Distribution:
     return tfd.TransformedDistribution(_Normal(tf.zeros_like(u[0]), tf.ones_like(u[0])), PlanarSteps(u, w, b))
 
 
-def unsigned(seed: tf.Tensor) -> tf.Tensor:
-    """A stateless seed, int32 [2], for a program that XLA compiles: its words without a sign, int64 [2].
-
-    With alg="philox" they draw the bits that XLA draws from the seed as it is; but from that it derives the generator's
-    key anew for every number, which takes ten times as long as the number.
-    """
-    return tf.cast(tf.bitcast(seed, tf.uint32), tf.int64)
-
-
-def is_unsigned(seed: Any) -> bool:
-    """Whether this is a seed made by `unsigned`."""
-    return bool(tf.is_tensor(seed)) and seed.dtype == tf.int64
-
-
-POSTERIORS = {"normal": _Normal, "laplace": tfd.Laplace}
+POSTERIORS = {"normal": _NormalPosterior, "laplace": _LaplacePosterior}
 PRIORS = {"normal": _Normal, "laplace": tfd.Laplace, "flow": _flow}
 #: Planar steps of the flow prior, and the spread of its parameters before training, as in the released code.
 FLOW_STEPS, FLOW_SPREAD = 32, 0.02

@@ -156,17 +156,14 @@ class FactorVAE(tracing.Model):
             raise ValueError(f"a step takes two batches: give an even number of images, not {stored.shape[0]}")
         # Each half is decoded by itself: XLA takes twice as long over the halves of what it has decoded.
         place, stored = replicas.place(stored).split(stored, self.batches)
-        # XLA folds into a negative seed in another way than TensorFlow.
-        fold = tracing.compiled(lambda seed: [tf.random.fold_in(seed, draw) for draw in (_FIRST, _SECOND, _PERMUTE)])
-        seeds = fold(seed)
+        seeds = [distributions.fold_in(seed, draw) for draw in (_FIRST, _SECOND, _PERMUTE)]
         vae, images = self.vae, self.vae.unpacked(stored[0])
         loc, scale, z, log_px = vae.elbo_sample(images, seeds[_FIRST], training, place)
         penalty, terms = vae.penalty(z, loc, scale, place)
         other = z if self.batches == 1 else self._another_z(stored[1], seeds[_SECOND], training, place)
         logits = tf.cast(self.discriminator(z, training=training), tf.float32)
         (others,) = place.gather(other)  # permuted across the global batch
-        permute = tracing.compiled(lambda z, seed: permute_latents(z, vae.compiled_seed(seed)))
-        permuted = permute(others, seeds[_PERMUTE])
+        permuted = tracing.compiled(permute_latents)(others, seeds[_PERMUTE])
         permuted = tf.stop_gradient(place.own(permuted))
         logits_permuted = tf.cast(self.discriminator(permuted, training=training), tf.float32)
 
@@ -233,8 +230,9 @@ class FactorVAE(tracing.Model):
 
 
 def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Each latent permuted across the batch by itself: samples of ∏_j q(z_j) from samples of q(z), [B, D]."""
+    """Each latent permuted across the batch by itself: samples of ∏_j q(z_j) from samples of q(z), [B, D], and a
+    stateless seed, int32 [2]."""
     columns = tf.transpose(z)
-    alg = "philox" if distributions.is_unsigned(seed) else "auto_select"
-    order = tf.argsort(tf.random.stateless_uniform(tf.shape(columns), seed, alg=alg), axis=1)
+    shape = columns.shape if columns.shape.is_fully_defined() else tf.shape(columns)
+    order = tf.argsort(distributions.uniform(shape, seed), axis=1)
     return tf.transpose(tf.gather(columns, order, batch_dims=1))

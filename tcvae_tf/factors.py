@@ -26,8 +26,8 @@ class FactorGrid:
     Args:
       names: K factor names, slowest varying first.
       sizes: K numbers of values.
-      scored: the names that the MIG scores, each with at least two values; when None, all that have them. The others
-        still vary: to the measure they are noise.
+      scored: the names that the MIG scores, each with at least two values; when None, all of which two occur. The
+        others still vary: to the measure they are noise.
       weights: p(n) over the N cells in C order, summing to 1; None means uniform. Cells of weight zero are ignored.
 
     Raises:
@@ -46,6 +46,7 @@ class FactorGrid:
             raise ValueError(f"FactorGrid: give sequences of names and sizes; got {self.names!r} and {self.sizes!r}")
         if not all(isinstance(size, (int, np.integer)) for size in self.sizes):
             raise ValueError(f"FactorGrid: sizes must be whole numbers; got {self.sizes}")
+        chosen = self.scored is not None
         names, sizes = tuple(self.names), tuple(int(size) for size in self.sizes)
         several = tuple(name for name, size in zip(names, sizes, strict=False) if size > 1)
         scored = several if self.scored is None else tuple(self.scored)
@@ -65,6 +66,8 @@ class FactorGrid:
             raise ValueError(f"FactorGrid: scored factors need two values or more; got {scored} with sizes {sizes}")
         if self.weights is not None:
             object.__setattr__(self, "weights", _distribution(self.weights, len(self)))
+            if not chosen:
+                object.__setattr__(self, "scored", self.varying)
 
     def __len__(self) -> int:
         return math.prod(self.sizes)

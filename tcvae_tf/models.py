@@ -175,15 +175,9 @@ class VAE(tracing.Model):
         """z ~ q(z|x), [B, D], from a stateless seed, int32 [2]; `place` as in _loss."""
 
         def draw(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            # TFP's Laplace takes no other seeds than int32.
-            seed = self.compiled_seed(seed) if self.posterior_family == "normal" else seed
             return place.sample(posterior.copy(loc=loc, scale=scale), seed)
 
         return tracing.compiled(draw)(posterior.loc, posterior.scale, seed)
-
-    def compiled_seed(self, seed: tf.Tensor) -> tf.Tensor:
-        """The seed, int32 [2], as it is quickest to draw from: see `distributions.unsigned`, where XLA compiles."""
-        return distributions.unsigned(seed) if self.xla else seed
 
     def penalty(
         self, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, place=replicas.WHOLE, step: tf.Tensor | None = None

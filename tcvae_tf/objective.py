@@ -67,7 +67,7 @@ def kl_terms(
     They sum to log q(z_i|x_i) − log p(z_i) whatever the estimator.
 
     Args:
-      z: samples z_i ~ q(z|x_i), [B, D].
+      z: samples z_i ~ q(z|x_i), [B, D]; of half precision they are computed with in float32.
       loc, scale: parameters of q(z|x_i), [B, D]; `scale` is σ.
       dataset_size: N.
       estimator: "mws", "mss", "mss_released" or "uniform".
@@ -75,8 +75,8 @@ def kl_terms(
       prior: family of p(z_j), or the distribution itself, such as `vae.prior`.
 
     Raises:
-      ValueError: an unknown estimator, tensors of unlike shapes or dtypes, a batch whose size is not known when traced,
-        or one larger than N.
+      ValueError: an unknown estimator, tensors of unlike shapes or dtypes or of no floating one, a batch whose size is
+        not known when traced, or one larger than N.
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; choose from {', '.join(ESTIMATORS)}")
@@ -86,6 +86,10 @@ def kl_terms(
     if not z.dtype == loc.dtype == scale.dtype:
         names = ", ".join(tensor.dtype.name for tensor in (z, loc, scale))
         raise ValueError(f"z, loc and scale must be of one dtype; got {names}")
+    if not z.dtype.is_floating:
+        raise ValueError(f"z, loc and scale must be floating-point numbers; got {z.dtype.name}")
+    if z.dtype.size < 4:  # of half precision: sums of exponentials would be nats off
+        z, loc, scale = (tf.cast(tensor, tf.float32) for tensor in (z, loc, scale))
     check_batch(estimator, z.shape[0], dataset_size)
     log_weights = tf.constant(ESTIMATORS[estimator](z.shape[0], dataset_size), z.dtype)
     joint, product = log_qz(tf.transpose(z), tf.transpose(loc), tf.transpose(scale), log_weights, posterior)

@@ -16,7 +16,8 @@ from tcvae_tf.words import suggest
 #: would that estimate log q(z). The recipe of these is the sum, of others the first. Not raised when oneDNN came to
 #: multiply for large MLPs (`tcvae_tf.tracing`): a checkpoint goes on as it was compiled, and no record is of one so
 #: large. Nor when the widest kernels of the MLP were transposed: their products have the same bits. (Weights without a
-#: config, as of methods of one's own, do not load across that.)
+#: config, as of methods of one's own, do not load across that.) Nor when trainings of fewer than 100 steps, which are
+#: not compiled, came to draw the noise of the others: no number that was published is of one.
 RECIPE = 3
 RECIPE_OF_LOG_QZ = 1
 #: The same of those that estimate it from 2048 images or more.

@@ -1,4 +1,4 @@
-"""Keras' training and evaluation steps: traced anew for each shape of batches, and in which parts XLA compiles them.
+"""Keras' steps, traced anew for each shape of batches, and in which parts XLA compiles that of training.
 
 A step is one XLA program, or, where the matrix products are so large that the kernel of each counts, a TensorFlow
 graph: oneDNN multiplies in it, which XLA does not call on a CPU, and what lies between the products is XLA programs.
@@ -68,7 +68,7 @@ def one_dnn() -> bool:
 
 
 class Model(keras.Model):
-    """A Keras model with steps of its own for training and evaluation, on batches of any fixed shapes.
+    """A Keras model whose steps take batches of any fixed shapes, and of its own for training and evaluation.
 
     Attributes:
       asked_to_compile: the jit_compile that `compile` was given; it is what a saved model is compiled with when it is
@@ -78,6 +78,7 @@ class Model(keras.Model):
     asked_to_compile: bool | str = False
     train_function: Any
     test_function: Any
+    predict_function: Any
 
     @property
     def may_be_in_parts(self) -> bool:
@@ -92,6 +93,10 @@ class Model(keras.Model):
         if force or self.test_function is None:
             self.test_function = _EachShape(self, "test")
 
+    def make_predict_function(self, force: bool = False) -> None:
+        if force or self.predict_function is None:
+            self.predict_function = _EachShape(self, "predict")
+
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: all is built. Under a strategy Keras would draw a batch for it, and use up an epoch's order."""
 
@@ -104,7 +109,7 @@ class Model(keras.Model):
 
 
 class _EachShape:
-    """One of Keras' step functions, the model's attribute train_function or test_function: one for each shape.
+    """One of Keras' step functions, the model's attribute train_function, say: one for each shape.
 
     Keras traces a second shape with the sizes left open where they differ. The estimators of q(z) need the size of a
     batch when they are traced, and bits and bytes have not even the same rank.
@@ -119,9 +124,9 @@ class _EachShape:
         if isinstance(batches, (tf.data.Iterator, tf.distribute.DistributedIterator)):
             arrays = tf.nest.flatten(batches.element_spec)
             shapes = tuple(arrays)
-        else:  # of train_on_batch and test_on_batch
+        else:  # of predict and of what takes one batch
             batches = list(batches)
-            arrays = [part for part in tf.nest.flatten(batches[0]) if part is not None]
+            arrays = [part for part in tf.nest.flatten(batches[0], expand_composites=True) if part is not None]
             shapes = tuple((tuple(part.shape), str(part.dtype)) for part in arrays)
         if shapes not in self._made:
             apart = self._apart(arrays)

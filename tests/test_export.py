@@ -413,7 +413,7 @@ def pretend(path, text="new"):
             (temporary / name).write_text(text)
 
 
-def test_an_older_export_and_an_empty_directory_are_replaced_and_one_with_files_of_yours_is_not(tmp_path):
+def test_an_older_export_and_an_empty_directory_are_replaced_and_one_with_files_of_yours_is_not(tmp_path, monkeypatch):
     path = tmp_path / "a[b]"
     path.mkdir()
     for text in ("one", "two"):
@@ -422,6 +422,9 @@ def test_an_older_export_and_an_empty_directory_are_replaced_and_one_with_files_
     (path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"it holds notes.txt"):
         pretend(path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileExistsError, match=r"it holds notes.txt"):
+        tc.export(None, "~/a[b]")
     assert [part.name for part in tmp_path.iterdir()] == ["a[b]"]
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tcvae_tf as tc
+from tcvae_tf import distributions
 from tcvae_tf.factor_vae import FactorVAE, permute_latents
 from tcvae_tf.models import TRAIN
 
@@ -60,7 +61,7 @@ def test_both_gradients_are_taken_at_the_same_weights_each_of_its_own_network(sq
     model, twin = make(squares, batches=batches, **descent), make(squares, batches=batches)
     images = tf.constant(squares.images(np.arange(40)))
     seed = twin.vae.noise_seed(TRAIN, 0)
-    seeds = [tf.random.fold_in(seed, draw) for draw in range(3)]
+    seeds = [distributions.fold_in(seed, draw) for draw in range(3)]
     first, second = (images[:20], images[20:]) if batches == 2 else (images, images)
     vae, net = twin.vae, twin.discriminator
     with tf.GradientTape() as tape:
@@ -116,14 +117,17 @@ def test_it_is_judged_on_samples_of_the_whole_data_set(squares):
     assert 0.6 < judged["accuracy"] < 0.9
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_it_trains_with_and_without_xla(squares, jit_compile):
-    model = make(squares, jit_compile=jit_compile)
-    history = model.fit(squares.batches(36, seed=0), epochs=10, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
-    assert 0 <= history["discriminator_accuracy"][-1] <= 1
-    assert int(model.step.value) == 30
-    assert tc.encode(model, squares).loc.shape == (108, 3)
+def test_it_trains_with_and_without_xla(squares):
+    losses = []
+    for jit_compile in (True, False):
+        model = make(squares, jit_compile=jit_compile)
+        history = model.fit(squares.batches(36, seed=0), epochs=10, verbose=0).history
+        assert history["loss"][-1] < history["loss"][0]
+        assert 0 <= history["discriminator_accuracy"][-1] <= 1
+        assert int(model.step.value) == 30
+        assert tc.encode(model, squares).loc.shape == (108, 3)
+        losses.append(history["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # the same noise: rounding alone sets them apart
 
 
 def test_weight_zero_trains_the_vae_as_if_it_were_alone(squares):

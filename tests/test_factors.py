@@ -70,6 +70,12 @@ def test_bad_selections_are_refused(values, message):
         GRID.select(values)
 
 
+def test_factors_of_which_one_value_occurs_are_scored_when_they_are_named_alone():
+    weights = [1 / 3] * 3 + [0] * 3
+    assert tc.FactorGrid(["a", "b"], [2, 3], weights=weights).scored == ("b",)
+    assert tc.FactorGrid(["a", "b"], [2, 3], ["a", "b"], weights).scored == ("a", "b")
+
+
 def test_a_selection_that_cannot_occur_is_refused():
     grid = tc.FactorGrid(("a", "b"), (2, 2), weights=[0.5, 0.5, 0, 0])
     with pytest.raises(ValueError, match="no cell of the selection can occur"):

@@ -119,6 +119,16 @@ def test_evaluate_and_predict_agree_on_floats_bytes_bits_and_tf_data(kind, squar
     assert all(np.array_equal(one, predicted[0]) for one in predicted)
 
 
+def test_one_compiled_model_predicts_bits_bytes_and_batches_of_any_size(kind, squares):
+    images = squares.images(np.arange(108))
+    model = make(kind, run_eagerly=False, jit_compile=False)
+    first = model.predict(squares.storage, batch_size=54, verbose=0)
+    for form in (np.uint8(255 * images), images):
+        assert np.array_equal(model.predict(form, batch_size=54, verbose=0), first)
+    assert model.predict(squares.storage, batch_size=100, verbose=0) == pytest.approx(first, abs=1e-6)  # then 8 more
+    assert model.predict_on_batch(images[:3]) == pytest.approx(first[:3], abs=1e-6)
+
+
 def test_validation_data_are_evaluated_after_each_epoch(kind, squares):
     part = squares.storage[:54]
     stream = tf.data.Dataset.from_tensor_slices(part).batch(54, drop_remainder=True)

@@ -149,8 +149,17 @@ def test_every_public_name_resolves():
         _ = tc.nonsense
 
 
-def test_another_keras_backend_gets_one_clear_line():
-    code = "import os; os.environ['KERAS_BACKEND'] = 'numpy'; import tcvae_tf.networks"
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "import os; os.environ['KERAS_BACKEND'] = 'numpy'",
+        # Imported first, by its settings file.
+        "import sys, types; chosen = types.SimpleNamespace(backend=lambda: 'numpy');"
+        "sys.modules['keras'] = types.SimpleNamespace(config=chosen)",
+    ],
+)
+def test_another_keras_backend_gets_one_clear_line(settings):
+    code = f"{settings}; import tcvae_tf.networks"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     last = found.stderr.strip().splitlines()[-1]
     assert last.endswith("tcvae_tf needs Keras' TensorFlow backend, not 'numpy'; set KERAS_BACKEND=tensorflow")

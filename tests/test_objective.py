@@ -259,12 +259,23 @@ def test_the_terms_of_laplace_posteriors_sum_to_the_kl_whatever_the_prior(rng, p
         ({"scale": np.ones(3)}, r"must all be \[B, D\]; got \(8, 3\), \(8, 3\) and \(3,\)"),
         ({"z": np.zeros((2, 8, 3))}, r"must all be \[B, D\]; got \(2, 8, 3\)"),
         ({"loc": np.zeros((8, 3), np.float32)}, "one dtype; got float64, float32, float64"),
+        (dict.fromkeys(("z", "loc", "scale"), np.ones((8, 3), int)), "floating-point numbers; got int64"),
     ],
 )
 def test_terms_of_tensors_that_do_not_fit_are_refused(change, message):
     arrays = {"z": np.zeros((8, 3)), "loc": np.zeros((8, 3)), "scale": np.ones((8, 3))}
     with pytest.raises(ValueError, match=message):
         objective.kl_terms(**{**arrays, **change}, dataset_size=16, estimator="mws")
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_terms_of_half_precision_are_those_of_its_numbers_in_float32(rng, dtype):
+    arrays = [tf.cast(part, dtype) for part in (rng.normal(size=(64, 10)), np.zeros((64, 10)), np.full((64, 10), 0.1))]
+    found = objective.kl_terms(*arrays, 737_280)
+    expected = objective.kl_terms(*(tf.cast(array, tf.float32) for array in arrays), 737_280)
+    for name, term in found.items():
+        assert term.dtype == tf.float32
+        assert np.array_equal(term, expected[name])
 
 
 def test_weights_that_are_no_numbers_are_refused():

@@ -62,7 +62,8 @@ def export(
       >>> model = tf.saved_model.load("exported/")
       >>> loc, scale = model.encode(images)
     """
-    where = Path(path).resolve()
+    path = Path(path).expanduser()
+    where = path.resolve()
     directory.refuse_foreign(where)
     vae = owned(model)
     given = cards.read_record(record, vae)
@@ -77,7 +78,7 @@ def export(
             with _quiet():
                 tf.saved_model.save(served, str(temporary), signatures=signatures)
             (temporary / directory.README).write_text(text, encoding="utf-8")
-    return Path(path)
+    return path
 
 
 def _asset(path: Path, text: str) -> tf.saved_model.Asset:
