@@ -36,9 +36,10 @@ def any_size(monkeypatch):
 @pytest.mark.parametrize(
     "method, families", [("vae", ()), ("beta_tcvae", ()), ("factor_vae", ()), ("mss", ("flow", "laplace"))]
 )
-def test_a_step_in_parts_is_the_step_of_one_program(squares, method, families, any_size, monkeypatch):
+def test_a_step_in_parts_is_the_step_of_one_graph(squares, method, families, any_size, monkeypatch):
     monkeypatch.setattr(distributions, "FLOW_STEPS", 2)  # tracing all 32 takes long
-    whole, parts = (make(method, squares, jit_compile, families=families) for jit_compile in (True, "auto"))
+    # Without XLA a step has the same noise and takes less to compile.
+    whole, parts = (make(method, squares, jit_compile, families=families) for jit_compile in (False, "auto"))
     histories = [model.fit(squares.batches(36, seed=0), epochs=2, verbose=0).history for model in (whole, parts)]
     assert apart(whole) == [False] and apart(parts) == [True]
     for name, values in histories[0].items():
@@ -48,9 +49,9 @@ def test_a_step_in_parts_is_the_step_of_one_program(squares, method, families, a
         assert np.mean(np.abs(one - other) > 1e-4) < 0.01
 
 
-def test_the_gradient_of_a_step_in_parts_is_that_of_one_program(squares, any_size):
+def test_the_gradient_of_a_step_in_parts_is_that_of_one_graph(squares, any_size):
     moved = []
-    for jit_compile in (True, "auto"):
+    for jit_compile in (False, "auto"):
         model = make("beta_tcvae", squares)
         before = [variable.numpy() for variable in model.trainable_variables]
         model.compile(keras.optimizers.SGD(1.0), jit_compile=jit_compile)
