@@ -159,13 +159,19 @@ def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
         "sampling) is unbiased for q(z); MSS as released has the weights of the authors' code, which stand in the "
         "wrong column. No publication that we know of has compared them with an MSS whose weights are right, so there "
         f"is no claim to check. β was not tuned anew for each. Medians: {'; '.join(medians)}. Difference from MWS: "
-        f"{_differences(rows, found)}."
+        f"{_differences(rows, found, tuple(QUANTITIES))}. MWS sees no more than log B nats of I, here "
+        f"{_sees(rows)}, and counts what a code holds beyond them as TC, which β weights; of MSS that bound is log N."
     )
 
 
-def _differences(rows: Sequence[Row], found: Sequence[str]) -> str:
+def _sees(rows: Sequence[Row]) -> str:
+    sizes = {int(line["run.batch_size"]) for line in _variants(rows)[_BASE]}
+    return ", ".join(f"{math.log(size):.1f}" for size in sorted(sizes))
+
+
+def _differences(rows: Sequence[Row], found: Sequence[str], names: Sequence[str] = ("mig", "total_correlation")) -> str:
     return "; ".join(
-        f"{label}: {', '.join(f'{axis.split()[0]} {_difference(rows, label, name)}' for name, axis in _NAMED.items())}"
+        f"{label}: {', '.join(f'{QUANTITIES[name][0].split()[0]} {_difference(rows, label, name)}' for name in names)}"
         for label in found
     )
 
@@ -175,9 +181,6 @@ def _floor(rows: Sequence[Row]) -> str:
     counts = {label: len(_values(rows, label, "mig")) for label in _variants(rows)}
     least = min((2 / math.comb(n + counts[_BASE], n) for label, n in counts.items() if label != _BASE), default=0.0)
     return f" With so few seeds it cannot be below {least:.2g}: nothing is decided." if least >= results.LEVEL else ""
-
-
-_NAMED = {"mig": "MIG", "total_correlation": "TC (nats)"}
 
 
 def _difference(rows: Sequence[Row], label: str, quantity: str) -> str:

@@ -60,14 +60,14 @@ def _seeds(found: Sequence[Row]) -> str:
 def _origin(found: Sequence[Row]) -> list[str]:
     """Accuracy, machine, versions, commit and data."""
 
-    def distinct(*columns: str) -> str:
-        return ", ".join(sorted({" ".join(line[column] for column in columns) for line in found}))
+    def distinct(*columns: str, apart: str = ", ") -> str:
+        return apart.join(sorted({" ".join(line[column] for column in columns) for line in found}))
 
     versions = sorted({column for line in found for column in line if column.startswith("versions.")})
     bound = max(float(line["mig_error_bound"]) for line in found)
     return [
         f"Numerical error of any MIG: at most {at_most(bound, 2)}",
-        f"Machine: {distinct('device')}",
+        f"Machine: {distinct('device', apart='; ')}",
         "Versions: " + ", ".join(f"{name.removeprefix('versions.')} {distinct(name)}" for name in versions),
         f"Commit: {distinct('commit')}",
         f"Data: {distinct('run.dataset', 'data.source', 'data.sha256')}",

@@ -237,4 +237,5 @@ def test_no_significant_difference_needs_seeds_that_could_show_one():
     told = ablations.explain(other)
     assert "α = 0: MIG +0.4" in told and "nothing is decided" not in told
     assert told.index("MSS as released: MIG 0.") < told.index("α = 0")
+    assert "log B nats of I, here 7.6, and counts" in told  # B = 2048
     assert "it cannot be below 0.33: nothing is decided." in ablations.explain(few)

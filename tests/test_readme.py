@@ -131,6 +131,27 @@ def test_the_numbers_of_figure_2_are_those_of_the_records():
     assert f"β-TCVAE has the higher ELBO ({elbo[1]}), and in MIG nothing sets the two apart ({mig[1]};" in text
 
 
+def test_the_numbers_of_the_estimators_are_those_of_the_records():
+    from reproduce import ablations
+
+    wanted = {run.id for run in ablations.runs(PRESETS["cpu"])}
+    rows = [line for line in results.read_rows(ROOT / "results" / "records.csv") if line["id"] in wanted]
+    variants = ablations._variants(rows)
+    assert len(variants["base"]) == len(variants["MSS"]) == 3
+    told, chances = {}, []
+    for name, digits in (("mutual_information", 1), ("elbo", 1), ("mig", 3)):
+        mss, mws = (results.values(variants[label], name) for label in ("MSS", "base"))
+        told[name] = f"{np.median(mss):.{digits}f}", f"{np.median(mws):.{digits}f}"
+        chances.append(f"{results.compare(mss, mws).two_sided:.2g}")
+    text = " ".join(TEXT.split())
+    assert f"its codes hold {told['mutual_information'][0]} nats of information against" in text
+    assert (
+        f"against {told['mutual_information'][1]}, with an ELBO of {told['elbo'][0]} against {told['elbo'][1]} and a "
+        f"median MIG of {told['mig'][0]} against {told['mig'][1]}" in text
+    )
+    assert f"two-sided p = {chances[0]}, {chances[1]} and {chances[2]};" in text
+
+
 def test_linked_files_exist():
     from reproduce.report import anchor
 
