@@ -165,6 +165,7 @@ def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
 
 
 def _sees(rows: Sequence[Row]) -> str:
+    """log B of the base, in nats."""
     sizes = {int(line["run.batch_size"]) for line in _variants(rows)[_BASE]}
     return ", ".join(f"{math.log(size):.1f}" for size in sorted(sizes))
 

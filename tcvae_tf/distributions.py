@@ -26,28 +26,31 @@ class _Normal(tfd.Normal):
         return -0.5 * tf.square(standard) - tf.math.log(self.scale) - 0.5 * math.log(2 * math.pi)
 
 
-class _NormalPosterior(_Normal):
-    """Its samples are the same with XLA and without, to rounding."""
+def _by_xla(draw: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """A draw of (shape, words, …) as an XLA program, of its own where the step around it is none: TensorFlow's kernels
+    make other numbers of the same random bits. Traced once where the shape is static."""
 
-    def _sample_n(self, n, seed=None):
-        return self.loc + self.scale * _drawn("normal", _sample_shape(n, self), _words(seed), self.dtype)
+    def program(shape: Any, *arguments: Any) -> Any:
+        return tf.function(lambda words: draw(shape, words, *arguments), jit_compile=True, autograph=False)
+
+    once = functools.cache(program)
+
+    def drawn(shape: Any, words: tf.Tensor, *arguments: Any) -> tf.Tensor:
+        static = tf.get_static_value(shape)
+        return (program(shape, *arguments) if static is None else once(tuple(static), *arguments))(words)
+
+    return drawn
 
 
-class _LaplacePosterior(tfd.Laplace):
-    """Its samples are the same with XLA and without, to rounding."""
-
-    def _sample_n(self, n, seed=None):
-        low = float(np.nextafter(np.array(-1, self.dtype.as_numpy_dtype), 0))
-        drawn = _drawn("uniform", _sample_shape(n, self), _words(seed), self.dtype, low, 1.0)
-        return self.loc - self.scale * tf.sign(drawn) * tf.math.log1p(-tf.abs(drawn))
+@_by_xla
+def _standard_normal(shape: Any, words: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return tf.random.stateless_normal(shape, words, dtype=dtype, alg="philox")
 
 
-def _sample_shape(n: Any, family: tfd.Distribution) -> Any:
-    """[n] and the batch shape, static where it can be."""
-    count, batch = tf.get_static_value(n), family.batch_shape
-    if count is not None and batch.is_fully_defined():
-        return (int(count), *batch)
-    return tf.concat([[n], family.batch_shape_tensor()], axis=0)
+@_by_xla
+def _uniform(shape: Any, words: tf.Tensor, low: float, dtype: tf.DType) -> tf.Tensor:
+    """From `low` to below 1."""
+    return tf.random.stateless_uniform(shape, words, low, 1.0, dtype, alg="philox")
 
 
 def _words(seed: Any) -> tf.Tensor:
@@ -59,31 +62,27 @@ def _words(seed: Any) -> tf.Tensor:
     return tf.cast(tf.bitcast(tfp.random.sanitize_seed(seed), tf.uint32), tf.int64)
 
 
-def _drawn(kind: str, shape: Any, words: tf.Tensor, *arguments: Any) -> tf.Tensor:
-    """A draw as an XLA program, of its own where the step around it is none: TensorFlow's kernels make other numbers of
-    the same random bits."""
-    if tf.is_tensor(shape):
-        return tf.function(_STATELESS[kind], jit_compile=True, autograph=False)(shape, words, *arguments)
-    return _draw_of(kind, tuple(shape), *arguments)(words)
+class _NormalPosterior(_Normal):
+    """Its samples are the same with XLA and without, to rounding."""
+
+    def _sample_n(self, n, seed=None):
+        shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
+        return self.loc + self.scale * _standard_normal(shape, _words(seed), self.dtype)
 
 
-@functools.cache
-def _draw_of(kind: str, shape: tuple[int, ...], *arguments: Any) -> Any:
-    """Traced once for each shape."""
-    return tf.function(lambda words: _STATELESS[kind](shape, words, *arguments), jit_compile=True, autograph=False)
+class _LaplacePosterior(tfd.Laplace):
+    """Its samples are TFP's with XLA, and the same without, to rounding."""
 
-
-_STATELESS: dict[str, Callable[..., tf.Tensor]] = {
-    "normal": lambda shape, words, dtype: tf.random.stateless_normal(shape, words, dtype=dtype, alg="philox"),
-    "uniform": lambda shape, words, dtype, low, high: tf.random.stateless_uniform(
-        shape, words, low, high, dtype, alg="philox"
-    ),
-}
+    def _sample_n(self, n, seed=None):
+        shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
+        low = float(np.nextafter(np.array(-1, self.dtype.as_numpy_dtype), 0))
+        drawn = _uniform(shape, _words(seed), low, self.dtype)
+        return self.loc - self.scale * tf.sign(drawn) * tf.math.log1p(-tf.abs(drawn))
 
 
 def uniform(shape: Any, seed: Any) -> tf.Tensor:
     """Numbers from 0 to below 1, float32 of this shape, from a stateless seed, int32 [2]; with XLA and without."""
-    return _drawn("uniform", shape, _words(seed), tf.float32, 0.0, 1.0)
+    return _uniform(shape, _words(seed), 0.0, tf.float32)
 
 
 def fold_in(seed: Any, number: int) -> tf.Tensor:

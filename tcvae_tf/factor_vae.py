@@ -233,6 +233,5 @@ def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Each latent permuted across the batch by itself: samples of ∏_j q(z_j) from samples of q(z), [B, D], and a
     stateless seed, int32 [2]."""
     columns = tf.transpose(z)
-    shape = columns.shape if columns.shape.is_fully_defined() else tf.shape(columns)
-    order = tf.argsort(distributions.uniform(shape, seed), axis=1)
+    order = tf.argsort(distributions.uniform(tf.shape(columns), seed), axis=1)
     return tf.transpose(tf.gather(columns, order, batch_dims=1))
