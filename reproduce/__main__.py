@@ -34,7 +34,7 @@ from reproduce import (
     training_check,
     traversals,
 )
-from tcvae_tf import compare, datasets, executors, files, plots, results, sweep
+from tcvae_tf import compare, datasets, executors, files, memory, plots, results, sweep
 from tcvae_tf.runs import Run, read_record
 
 #: Figures and tables of runs' records, of their histories, and what is computed without any.
@@ -121,6 +121,7 @@ def _part(words: str) -> tuple[int, int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 a run failed, 130 interrupted. A claim that fails is a result, no error."""
     options = _parser().parse_args(argv)
+    memory.collect_rarely()
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the worker processes too

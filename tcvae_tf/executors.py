@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from tcvae_tf import files, provenance, runs
+from tcvae_tf import files, memory, provenance, runs
 from tcvae_tf.settings import Run
 
 log = logging.getLogger("tcvae_tf")
@@ -284,6 +284,7 @@ def _in_ray(fields: dict[str, Any], root: str, measure_every: int) -> dict[str, 
     """A run on whatever machine Ray chose; its log.txt says which."""
     import ray
 
+    memory.collect_rarely()
     try:
         run = Run(**fields)
         log = Path(root) / run.id / "log.txt"

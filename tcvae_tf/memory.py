@@ -1,9 +1,11 @@
-"""What a process asks of the memory allocator."""
+"""What a process asks of the memory allocator and of the garbage collector."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
+import gc
 import sys
 
 #: Of glibc's malloc.h.
@@ -27,3 +29,14 @@ def keep() -> bool:
     trim(0)
     settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * 2**20}
     return sum(mallopt(name, value) for name, value in settings.items()) == len(settings)
+
+
+@functools.cache
+def collect_rarely() -> None:
+    """Lets this process, which must be ours, look for cycles of garbage rarely, and not when it ends.
+
+    An import of TensorFlow makes a million objects and no garbage; a fifth of its seconds go into looking for some, and
+    two more when the process ends, whose memory is given back then anyhow.
+    """
+    gc.set_threshold(50_000, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)

@@ -15,11 +15,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tcvae_tf import executors, runs
+from tcvae_tf import executors, memory, runs
 from tcvae_tf.settings import Run
 
 
 def main() -> int:
+    memory.collect_rarely()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()

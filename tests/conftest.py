@@ -4,12 +4,17 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 # Most of the time of a small training is its compilation, whose threads have but two cores here.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1")
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+    # The older emitters' programs are compiled in half the time. XLA ends a process that gives it a flag it has not.
+    if [int(part) for part in version("tensorflow").split(".")[:2]] >= [2, 21]:
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 # And the same program is compiled but once in all processes: pytest's workers and those that tests start inherit this.
 if "TF_XLA_FLAGS" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="tcvae_tf-compiled-")
@@ -20,6 +25,9 @@ import numpy as np
 import pytest
 
 import tcvae_tf as tc
+from tcvae_tf import memory
+
+memory.collect_rarely()
 
 
 @pytest.fixture

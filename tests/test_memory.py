@@ -1,4 +1,4 @@
-"""What is asked of the allocator, in a process of its own."""
+"""What is asked of the allocator and of the garbage collector, in a process of its own."""
 
 import subprocess
 import sys
@@ -39,3 +39,18 @@ def test_elsewhere_nothing_is_asked(monkeypatch):
 
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory.keep.__wrapped__() is False
+
+
+OURS = """
+import gc
+before = gc.get_threshold()
+import tcvae_tf.sweep
+from tcvae_tf import cli
+assert gc.get_threshold() == before
+cli.main(["--version"])
+assert gc.get_threshold() == (50_000, *before[1:])
+"""
+
+
+def test_garbage_is_looked_for_rarely_in_processes_of_ours_alone():
+    subprocess.run([sys.executable, "-c", OURS], check=True, timeout=60, stdout=subprocess.DEVNULL)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from tcvae_tf import memory
 from tcvae_tf.cli import keeping, models, scores, sweeping, tables, training
 from tcvae_tf.cli.command import Command, UnusableError
 from tcvae_tf.version import __version__
@@ -70,6 +71,7 @@ def _shown(flag: flags.Flag) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    memory.collect_rarely()
     try:
         code = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
