@@ -65,6 +65,8 @@ def plan(
 ) -> list[Line]:
     """Groups runs and says what each group takes; measures for some minutes what was not measured before."""
     runs_ = list(dict.fromkeys(runs_))
+    for run in runs_:
+        check(run)
     todo = [run for run in runs_ if run not in recorded and runs.read_record(run, root) is None]
     times = _measured(todo, root, places, threads) if measure else {}
     groups: dict[tuple, list[Run]] = {}
@@ -75,7 +77,6 @@ def plan(
 
 def _line(what: str, group: Sequence[Run], todo: set[Run], times: dict[str, dict]) -> Line:
     run, count = group[0], steps(group[0])
-    check(run)
     per_epoch = images(run) // run.images_per_step
     done = sum(other not in todo for other in group)
     seconds = _seconds(run, times[_key(run)]) if _key(run) in times else math.nan
@@ -112,6 +113,7 @@ def images(run: Run) -> int:
     return math.prod(1 if name in run.fixed else size for name, size in zip(grid.names, grid.sizes, strict=True))
 
 
+@functools.cache
 def _grid(dataset: str, thin: int) -> FactorGrid:
     return _known(dataset)[0].thin(thin)[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -218,7 +219,7 @@ class Run:
         log_qz = self.own or self.lambda_annealing > 0 or (self.method == "beta_tcvae" and not tied)
         return recipe_of(bool(log_qz), self.batch_size)
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Readable, and unique through a hash over every field and the recipe."""
         fields = json.dumps({**dataclasses.asdict(self), "recipe": self.recipe}, sort_keys=True)

@@ -57,7 +57,8 @@ def test_images_of_another_shape_are_planned_for(tmp_path, monkeypatch, network,
     assert plan.memory(run) > plan.memory(tc.Run(network=network, width=width, batch_size=6))
 
 
-def test_a_batch_of_more_images_than_there_are_is_told(tmp_path):
+def test_a_batch_of_more_images_than_there_are_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_measured", None)
     with pytest.raises(ValueError, match="has 3 images, fewer than a step takes, 2,048; give a smaller"):
         plan.plan([tc.Run(thin=1, fix="orientation=0,posX=0,posY=0,scale=0", batch_size=2048)], tmp_path, 1)
 
