@@ -33,10 +33,11 @@ _ESTIMATORS = {"mss": "MSS", "mss_released": "MSS as released"}
 
 
 def runs(preset: Preset) -> list[Run]:
-    """The base, which figure 3 shares, and each change of it, for each of the preset's fewer seeds."""
-    changes: list[dict] = [{}, {"alpha": 0.0}, *({"estimator": name} for name in _ESTIMATORS), {"prior": "flow"}]
+    """The base with every seed, which figure 3 shares, and each change of it with the preset's fewer seeds."""
+    changes: list[dict] = [{"alpha": 0.0}, *({"estimator": name} for name in _ESTIMATORS), {"prior": "flow"}]
     changes += [{"batch_size": size} for size in preset.batch_sizes]
-    return list(dict.fromkeys(preset.runs([{**_SETTINGS, **change} for change in changes], seeds=preset.fewer_seeds)))
+    changed = preset.runs([{**_SETTINGS, **change} for change in changes], seeds=preset.fewer_seeds)
+    return list(dict.fromkeys([*preset.runs([_SETTINGS]), *changed]))
 
 
 def _variants(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -56,7 +57,7 @@ def _variants(rows: Sequence[Row]) -> dict[str, list[Row]]:
 @functools.cache
 def _bases() -> set[str]:
     """The ids of the base with every preset and seed."""
-    return {run.id for preset in PRESETS.values() for run in preset.runs([_SETTINGS], seeds=preset.fewer_seeds)}
+    return {run.id for preset in PRESETS.values() for run in preset.runs([_SETTINGS])}
 
 
 def _change(line: Row) -> str:
@@ -161,7 +162,19 @@ def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
         f"is no claim to check. β was not tuned anew for each. Medians: {'; '.join(medians)}. Difference from MWS: "
         f"{_differences(rows, found, tuple(QUANTITIES))}. MWS sees no more than log B nats of I, here "
         f"{_sees(rows)}, and counts what a code holds beyond them as TC, which β weights; of MSS that bound is log N."
+        f"{_processors(rows, found)}"
     )
+
+
+def _processors(rows: Sequence[Row], found: Sequence[str]) -> str:
+    """What trained each, where it was not the same for all: the same seed may then be another training."""
+    devices = {
+        "MWS" if label == _BASE else label: "; ".join(sorted({line["device"] for line in _variants(rows)[label]}))
+        for label in (_BASE, *found)
+    }
+    if len(set(devices.values())) == 1:
+        return ""
+    return f" They were not trained by the same processors. {'. '.join(f'{k}: {v}' for k, v in devices.items())}."
 
 
 def _sees(rows: Sequence[Row]) -> str:

@@ -66,7 +66,8 @@ def _origin(found: Sequence[Row]) -> list[str]:
     versions = sorted({column for line in found for column in line if column.startswith("versions.")})
     bound = max(float(line["mig_error_bound"]) for line in found)
     return [
-        f"Numerical error of any MIG: at most {at_most(bound, 2)}",
+        f"Numerical error of any MIG: at most {at_most(bound, 2)}; standard error of any TC: at most "
+        f"{at_most(max(float(line['information_error']) for line in found), 2)} nats",
         f"Machine: {distinct('device', apart='; ')}",
         "Versions: " + ", ".join(f"{name.removeprefix('versions.')} {distinct(name)}" for name in versions),
         f"Commit: {distinct('commit')}",

@@ -66,8 +66,14 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
             found = results.compare(results.values(ours, name), results.values(theirs, name))
             cells += [methods.medians(side, name, digits) for side in (ours, theirs)]
             cells += ["both are the VAE" if beta == 1 else str(found)]
-        lines.append(cells)
+        lines.append(cells + [_active(side) for side in (ours, theirs)])
+    header += [f"active latents, {methods.NAMES[method]}" for method in reversed(methods.OVER_BETA)]
     return results.table(header, lines)
+
+
+def _active(rows: Sequence[Row]) -> str:
+    """The median number of latents that do not ignore the image."""
+    return f"{results.median(results.values(rows, 'active_units')).value:g}" if rows else "not run"
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
@@ -80,11 +86,11 @@ def _claims(rows: Sequence[Row], dataset: str) -> list[Claim]:
     where, said = methods.where(rows, dataset), methods.recalled(rows, dataset, QUOTE)
     claims = [
         _at_the_same_beta(rows, dataset, "mig", f"MIG at the same β: β-TCVAE > β-VAE{where}", said),
-        _at_the_same_beta(rows, dataset, "elbo", f"ELBO at the same β: β-TCVAE ≥ β-VAE{where}", said),
+        _at_the_same_beta(rows, dataset, "elbo", f"ELBO at the same β: β-TCVAE > β-VAE{where}", said),
     ]
     claims += [
         _at_the_highest(rows, dataset, "mig", "highest median MIG over β > 1: β-TCVAE > β-VAE", said),
-        _at_the_highest(rows, dataset, "elbo", "ELBO where median MIG is highest: β-TCVAE ≥ β-VAE", said),
+        _at_the_highest(rows, dataset, "elbo", "ELBO where median MIG is highest: β-TCVAE > β-VAE", said),
     ]
     return claims
 
@@ -110,10 +116,11 @@ def _at_the_same_beta(rows: Sequence[Row], dataset: str, quantity: str, text: st
     pairs = methods.same_beta(rows, dataset, quantity)
     found = results.compare_within(pairs)
     if found.effect is None:
-        return Claim(text, paper, "not run", None)
+        run = all(_above_one(rows, dataset, method) for method in methods.OVER_BETA)
+        return Claim(text, paper, "not run", None, doubt="no seeds have every β" if run else "")
     medians = ([results.median(list(sample.values())).value for sample in pair] for pair in pairs)
     higher = sum(ours > theirs for ours, theirs in medians)
-    holds = found.effect > 0 if quantity == "mig" else found.effect >= 0
+    holds = found.effect > 0
     said = f"median higher at {higher} of {len(pairs)} β; {found.told(holds)}; n = {found.na} and {found.nb} seeds"
     return Claim(text, paper, said, holds, found.one_sided(holds))
 
@@ -128,8 +135,11 @@ def explain(rows: Sequence[Row]) -> str:
     """How it was compared, how far training went, and what the size of the batches has to do with it."""
     return methods.paragraph(
         "At the same β: δ and the exact rank test compare each run with those of the other method at its own β, all β "
-        "above 1 together; what chance draws are seeds, each with its runs at every β. Where MIG is highest, β was "
-        "chosen for both methods by these runs themselves, so p is smaller than for a β fixed before",
+        "above 1 together, of the seeds that have them all; what chance draws are seeds, each with its runs at every "
+        "β. That β-VAE has the lower ELBO there is to be expected, since it weights I and Σ KL by β too. Where MIG is "
+        "highest, β was chosen for both methods by these runs themselves, so p is not that of a β fixed before: to "
+        "choose one's own lowers it, to choose the other's raises it",
+        methods.one_latent(methods.alike(rows)),
         _seen_by_mws(methods.alike(rows)),
         methods.effort(rows),
     )

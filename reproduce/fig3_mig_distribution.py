@@ -40,6 +40,7 @@ _ALSO = {
     "elbo": "ELBO (nats)",
     "mutual_information": "I (nats)",
     "total_correlation": "TC (nats)",
+    "active_units": "active latents",
 }
 
 

@@ -100,13 +100,14 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     if not apart:
         return ""
     devices = {pair[3] for pair in apart}
-    others = f", each of these on another processor ({', '.join(sorted(devices))})"
+    others = f", each of these by the preset on another processor than the first ({', '.join(sorted(devices))})"
     others = "" if devices & {pair[3] for pair in alike} else others
     told = ", ".join(f"{name} {there:.3f} and {here:.3f}" for name, there, here, _ in apart)
     return (
         "Of trainings that the pilot and the preset have in common, with the same settings and seed, "
         f"{len(alike)} have the same MIG within {_ALIKE:g} at the same step and {len(apart)} have not{others}: {told}. "
-        "A processor that rounds otherwise makes another training of the same seed. "
+        "A processor that rounds otherwise makes another training of the same seed; the pilot's curves do not say "
+        "which they were trained on. "
         f"{_instead(results.finished([line for line in rows if line['id'] in ends]), migs_there)}"
     )
 
@@ -142,6 +143,6 @@ def _missing(rows: Sequence[Row]) -> str:
         return ""
     return (
         "Nothing was run with the preset paper, the paper's own settings. So a claim that fails below, but for the "
-        "training check's, fails in short trainings of small networks; it does not say that the paper's numbers are "
-        "wrong."
+        "training check's and Table 1's, fails in short trainings of small networks; it does not say that the paper's "
+        "numbers are wrong."
     )

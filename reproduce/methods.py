@@ -22,7 +22,7 @@ __all__ = ["BASELINES", "NAMES", "PAPER_BETAS", "in_line", "label", "short", "tu
 DATASETS = tuple(TITLES)
 
 #: What a figure over β says of its bars and dots.
-INTERVALS = "{} with 90% bootstrap intervals, of fewer than five seeds their range; every seed a dot"
+INTERVALS = "{} with 90% bootstrap intervals, of up to five seeds their range; every seed a dot"
 
 #: The methods that are run at several β.
 OVER_BETA = ("beta_vae", "beta_tcvae")
@@ -88,7 +88,8 @@ def betas(rows: Sequence[Row], dataset: str, above: float = 0.0) -> list[float]:
 
 
 def same_beta(rows: Sequence[Row], dataset: str, quantity: str) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """A quantity of β-TCVAE and of β-VAE, by seed, at each β above 1 at which both were run."""
+    """A quantity of β-TCVAE and of β-VAE, by seed, at each β above 1 at which both were run: of the seeds of a method
+    that have all of those β, since under the null hypothesis none may differ from another in what it was run with."""
     pairs = []
     for beta in betas(rows, dataset, above=1):
         theirs, ours = (
@@ -96,17 +97,29 @@ def same_beta(rows: Sequence[Row], dataset: str, quantity: str) -> list[tuple[di
             for method in OVER_BETA
         )
         pairs += [(ours, theirs)] if len(ours) and len(theirs) else []
-    return pairs
+    whole = [set.intersection(*(set(pair[side]) for pair in pairs)) for side in (0, 1)] if pairs else []
+    kept = [[{s: v for s, v in values.items() if s in whole[side]} for side, values in enumerate(p)] for p in pairs]
+    return [(ours, theirs) for ours, theirs in kept if ours and theirs]
 
 
 def tried(rows: Sequence[Row]) -> str:
-    """Which weights of FactorVAE there were to choose from."""
-    found = sorted({weight for dataset in DATASETS for weight in weights(rows, dataset)})
-    listed = ", ".join(f"{weight:g}" for weight in found)
-    if not found:
-        return ""
-    chosen = "with the best median MIG of" if len(found) > 1 else "with the only weight tried,"
-    return f"FactorVAE {chosen} γ = {listed}"
+    """Which weights of FactorVAE there were to choose from, and between which of them there was a choice."""
+    told: dict[str, list[str]] = {}
+    for dataset in DATASETS:
+        counts = {weight: len(of(rows, dataset, "factor_vae", tc_weight=weight)) for weight in weights(rows, dataset)}
+        most = max(counts.values(), default=0)
+        listed, chosen = (
+            ", ".join(f"{weight:g}" for weight, count in counts.items() if count >= least) for least in (0, most)
+        )
+        if len(counts) == 1:
+            told.setdefault(f"the only weight tried, γ = {listed}", []).append(dataset)
+        elif chosen == listed and counts:
+            told.setdefault(f"the best median MIG of γ = {listed}", []).append(dataset)
+        elif counts:
+            best = "the only one" if "," not in chosen else "the best median MIG of those"
+            told.setdefault(f"γ = {chosen}, {best} of γ = {listed} with {most} seeds", []).append(dataset)
+    places = [f"{how} on {' and '.join(TITLES[d] for d in on)}" if len(told) > 1 else how for how, on in told.items()]
+    return f"FactorVAE with {', with '.join(places)}" if told else ""
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
@@ -137,6 +150,26 @@ def sample(
 def medians(rows: Sequence[Row], quantity: str, digits: int = 3) -> str:
     """The median of a quantity with its interval, in words."""
     return results.median(results.values(rows, quantity)).text(digits)
+
+
+def one_latent(rows: Sequence[Row]) -> str:
+    """Which runs over β use a single latent, and what MIG makes of them."""
+    told = []
+    for dataset in present(rows):
+        for method in OVER_BETA:
+            for beta, lines in by_beta(rows, dataset, method).items():
+                if alone := [line for line in lines if line["active_units"] == "1"]:
+                    migs = sorted(f"{float(line['mig']):.3f}" for line in alone)
+                    span = " to ".join(dict.fromkeys((migs[0], migs[-1])))
+                    place = f"{NAMES[method]} (β = {beta:g}) on {TITLES[dataset]}"
+                    told.append(f"{len(alone)} of {len(lines)} runs of {place}, MIG {span}")
+    if not told:
+        return ""
+    return (
+        "MIG asks whether one latent knows more of a factor than the next best, so that a latent with several factors "
+        "in it is not punished, least of all where it is the only one that is active. It is the only one in "
+        f"{'; '.join(told)}"
+    )
 
 
 def monotone(text: str, paper: str, found: Correlation, falls: bool = False) -> Claim:

@@ -33,14 +33,14 @@ from a source that was read. For medians of MIG that source is another paper's r
 are the medians of figure 3 is our inference. **M** is from memory of the paper, as we recall it.
 
 A claim that a is above b holds where the median of a is above that of b and Cliff's δ = P(a > b) − P(a < b) is above
-zero; a δ of zero fails, whatever the medians. Intervals are 90% bootstrap intervals of the median; of fewer than five
-seeds they are no more than the range, which has the true median in it with 50% (two seeds), 75% (three) or 88% (four).
-p is that of an exact one-sided rank test of the claim; of a claim that fails, of its opposite. No p of two seeds
-against two is below 0.17, and none of three against three below 0.05. Tests over several β, and those of a rank
-correlation ρ, the mean of seeds, permute whole seeds, since the runs of a seed begin alike; the p of ρ is no less than
-0.25 with two, 0.12 with three and 0.03 with five. p is not corrected for the number of claims. From p = 0.05 on a
-verdict says its p: "yes, but" is then not certain, nor is "failed, but". A claim that fails is printed as failed,
-whatever its p.
+zero, over several β together where δ alone is; a δ of zero fails, whatever the medians. Intervals are 90% bootstrap
+intervals of the median; of up to five seeds they are the range, which has the true median in it with 50% (two seeds),
+75% (three), 88% (four) or 94% (five). p is that of an exact one-sided rank test of the claim; of a claim that fails, of
+its opposite. No p of two seeds against two is below 0.17, and none of three against three below 0.05. Tests over
+several β, and those of a rank correlation ρ, the mean of seeds, permute whole seeds, since the runs of a seed begin
+alike; the p of ρ is no less than 0.25 with two, 0.12 with three and 0.03 with five. p is not corrected for the number
+of claims. From p = 0.05 on a verdict says its p: "yes, but" is then not certain, nor is "failed, but". A claim that
+fails is printed as failed, whatever its p.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"
@@ -58,6 +58,7 @@ class Section:
     notes: str
     runs: str = ""
     whole: bool = True
+    preset: str = ""
 
     @property
     def text(self) -> str:
@@ -105,7 +106,7 @@ def _of_runs(
     notes = "\n".join([f"* Command: {command}.", *(f"* {fact}." for fact in facts)]) + "\n"
     told, whole = f"{len(found)} of {wanted}", len(found) == wanted
     if not found:
-        return Section(title, command, caption, "No run has finished.\n", [], notes, told, whole)
+        return Section(title, command, caption, "No run has finished.\n", [], notes, told, whole, preset.name)
     given = [_arrays(script.chosen(found), out)] if hasattr(script, "chosen") else []
     picture = _NO_ARRAYS if given == [{}] else ""
     if not picture:
@@ -113,7 +114,7 @@ def _of_runs(
         picture = _save(figure, script.TITLE, f"{name}-{preset.name}", out)
     body = "\n".join(filter(None, [picture, script.tabulate(found, paper, *given)]))
     notes = "\n".join(filter(None, [script.explain(found), notes]))
-    return Section(title, command, caption, body, script.check(found, paper), notes, told, whole)
+    return Section(title, command, caption, body, script.check(found, paper), notes, told, whole, preset.name)
 
 
 def _of_file(name: str, script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], out: Path) -> Section:
@@ -164,11 +165,13 @@ def _summary(sections: Sequence[Section], first: str) -> str:
         found = collections.Counter((c.holds, bool(c.uncertain)) for c in claims)
         return [sum(found[outcome] for outcome in outcomes) for outcomes in _OUTCOMES.values()]
 
-    synthetic = [section for section in sections if section.title == table1_measures.TITLE]
-    trained = [section for section in sections if section not in synthetic]
-    told = f"Claims of the paper: {_told(counted(trained, own=False))}. "
-    told += f"Its Table 1, of synthetic codes: {_told(counted(synthetic, own=False))}. " if synthetic else ""
-    told += f"Checks of our own: {_told(counted(sections, own=True))}.\n"
+    groups = {f"Claims of the paper, preset {p}": [s for s in sections if s.preset == p] for p in reversed(PRESETS)}
+    apart = {table1_measures.TITLE: "Table 1, of synthetic codes", training_check.TITLE: training_check.TITLE}
+    groups["Learning curves, pilot and trial"] = [s for s in sections if not s.preset and s.title not in apart]
+    groups |= {name: [s for s in sections if s.title == title] for title, name in apart.items()}
+    counts = {name: counted(chosen, own=False) for name, chosen in groups.items()}
+    counts["Checks of our own"] = counted(sections, own=True)
+    told = "".join(f"* {name}: {_told(found)}.\n" for name, found in counts.items() if any(found))
     lines: list[list[object]] = [
         [f"[{s.title}](#{anchor(s.title)})", s.runs, *(n or "" for n in counted([s])), s.command] for s in sections
     ]

@@ -124,4 +124,4 @@ def explain(rows: Sequence[Row]) -> str:
     unsaid = (
         "Whether one measure's share differs from another's is not tested, and FactorVAE's weight was chosen by MIG."
     )
-    return " ".join([*told, what, unsaid]) + "\n"
+    return methods.paragraph(*told, what, unsaid, methods.one_latent(rows))

@@ -165,7 +165,8 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         "I (nats), exact",
     ]
     mig = _published(paper, "median MIG", "fig3")
-    notes = methods.paragraph(f"The paper's median of MIG is {mig['value']} ({mig['mark']})", _information(rows, paper))
+    cited = f"What is cited as the paper's median of MIG is {mig['value']} ({mig['mark']})"
+    notes = methods.paragraph(cited, _information(rows, paper))
     return "\n".join([results.table(header, lines), results.table(measures, course), notes])
 
 
@@ -216,7 +217,7 @@ def _information(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         return told
     return (
         f"{told}. So the published TC, {published:.1f}, suggests a code of some {held + published - tc:.0f} nats; with "
-        "the lower objective it is a better optimum of the same sum, which this training had not reached"
+        "the lower objective it would be a better optimum of the same sum, which this training had not reached"
     )
 
 

@@ -30,6 +30,8 @@ def record(run, **measures):
         "elbo": -100.0 - run.beta,
         "mutual_information": 9.0,
         "total_correlation": 2.0 - mig,
+        "information_error": 0.01,
+        "active_units": 5,
         "factor_vae_score": 0.5 + mig / 2,
         "beta_vae_score": 0.75,
         "steps": 1,

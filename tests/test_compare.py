@@ -80,8 +80,8 @@ def test_the_table_tests_one_s_own_model_against_each_method():
     found = {line[0]: line[1:] for line in lines[2:]}
     assert list(found) == ["VAE", "β-VAE, β = 4", "FactorVAE, γ = 10", "β-TCVAE, β = 6", METHOD]
     assert [line[-2:] for line in found.values()][:4] == [["+1.00", "p = 0.0079"]] * 3 + [["-1.00", "p = 0.0079"]]
-    assert found["VAE"][:4] == ["0.100 [0.100, 0.100] (n = 5)", "-101.0", "1.9", "0.550"]
-    assert found[METHOD] == ["0.300 [0.300, 0.300] (n = 5)", "–", "–", "0.650", "–", "–"]
+    assert found["VAE"][:4] == ["0.100 [0.100, 0.100] (range, n = 5)", "-101.0", "1.9", "0.550"]
+    assert found[METHOD] == ["0.300 [0.300, 0.300] (range, n = 5)", "–", "–", "0.650", "–", "–"]
     assert compare._least_p(5, 5) == pytest.approx(2 / 252) and compare._least_p(1, 1) == 1
 
 

@@ -85,6 +85,27 @@ def test_the_trade_off_is_judged_within_each_beta():
     assert mig.ours == "median higher at 4 of 4 β; δ = +1.00, p = 0.004; n = 5 and 5 seeds"
     worse = [{**line, "elbo": str(2 * float(line["elbo"]))} if "tcvae" in line["id"] else line for line in rows]
     assert claim(fig2_beta_sweep, worse, "ELBO at the same β").verdict == "🔴 **NO: failed**"
+    # A seed that lacks a β is not exchangeable with one that has them all.
+    uneven = [
+        line for line in rows if (line["run.seed"], line["run.beta"], line["run.method"]) != ("3", "4", "beta_vae")
+    ]
+    assert claim(fig2_beta_sweep, uneven, "MIG at the same β").ours.endswith("; n = 5 and 4 seeds")
+    none = [
+        line
+        for line in rows
+        if line["run.beta"] in ("2", "4") and (line["run.seed"] == "0") == (line["run.beta"] == "2")
+    ]
+    assert claim(fig2_beta_sweep, none, "MIG at the same β").verdict == "not decided: no seeds have every β"
+
+
+def test_runs_of_a_single_latent_are_told():
+    rows = made_up.rows(fig2_beta_sweep.runs(CPU))
+    assert methods.one_latent(rows) == ""
+    alone = [{**line, "active_units": "1"} if float(line["run.beta"]) == 10 else line for line in rows]
+    told = methods.one_latent(alone)
+    assert "the only one in 5 of 5 runs of β-VAE (β = 10) on dSprites, MIG 0.050; 5 of 5 runs of β-TCVAE" in told
+    assert told in fig2_beta_sweep.explain(alone) and told in fig4_mig_vs_tc.explain(alone)
+    assert "| 5 | 1 |" not in fig2_beta_sweep.tabulate(alone, []) and "| 1 | 1 |" in fig2_beta_sweep.tabulate(alone, [])
 
 
 def test_where_mig_is_highest_is_compared_across_betas():
@@ -94,7 +115,7 @@ def test_where_mig_is_highest_is_compared_across_betas():
         line["mig"] = best.get((line["run.method"], float(line["run.beta"])), line["mig"])
     found = claim(fig2_beta_sweep, rows, "highest median MIG")
     assert "(β = 6 against β = 2)" in found.text
-    assert found.ours.startswith("0.450 [0.450, 0.450] (n = 5) against 0.300")
+    assert found.ours.startswith("0.450 [0.450, 0.450] (range, n = 5) against 0.300")
     assert found.verdict == "yes"
 
 
@@ -107,6 +128,14 @@ def test_a_weight_of_factor_vae_with_fewer_seeds_is_not_chosen_yet():
     rest = [line for line in rows if line not in best[1:]]
     chosen = methods.tuned(rest, "dsprites", "factor_vae")
     assert {line["run.tc_weight"] for line in chosen} == {"10"} and len(chosen) == 5
+    assert methods.tried(rows) == "FactorVAE with the best median MIG of γ = 10, 40"
+    assert methods.tried(rest) == "FactorVAE with γ = 10, the only one of γ = 10, 40 with 5 seeds"
+    assert methods.tried(best) == "FactorVAE with the only weight tried, γ = 40"
+    other = [{**line, "run.dataset": "faces3d"} for line in best]
+    told = (
+        "FactorVAE with the best median MIG of γ = 10, 40 on dSprites, with the only weight tried, γ = 40 on 3D Faces"
+    )
+    assert methods.tried([*rows, *other]) == told
 
 
 def test_factor_vae_is_shown_with_its_best_weight_and_every_weight_is_listed():
@@ -225,6 +254,17 @@ def test_each_ablation_changes_one_thing_of_the_base():
     assert alone.startswith("Base: ") and "| base | " in alone
 
 
+def _is_base(line):
+    return line["id"] in ablations._bases()
+
+
+def test_the_base_of_the_ablations_has_every_seed_of_figure_3():
+    ours = {run.id for run in fig3_mig_distribution.runs(CPU) if run.method == "beta_tcvae"} & ablations._bases()
+    chosen = [run for run in ablations.runs(CPU) if run.id in ablations._bases()]
+    assert {run.id for run in chosen} == ours and [run.seed for run in chosen] == list(CPU.seeds)
+    assert {run.seed for run in ablations.runs(CPU) if run not in chosen} == set(CPU.seeds[: len(CPU.fewer_seeds)])
+
+
 def test_no_significant_difference_needs_seeds_that_could_show_one():
     runs = [run for run in ablations.runs(PRESETS["paper"]) if run.seed < 6]
     few = made_up.rows([run for run in runs if run.seed < 2], spread=0.04)
@@ -235,7 +275,8 @@ def test_no_significant_difference_needs_seeds_that_could_show_one():
     other = [{**line, "mig": "0.9"} if float(line["run.alpha"]) == 0 else line for line in rows]
     assert ablations.check(other, [])[0].verdict == "🔴 **NO: failed**"
     told = ablations.explain(other)
-    assert "α = 0: MIG +0.4" in told and "nothing is decided" not in told
+    base = np.median([float(line["mig"]) for line in methods.of(rows, "dsprites", "beta_tcvae") if _is_base(line)])
+    assert f"α = 0: MIG {0.9 - base:+.3f} (p" in told and "nothing is decided" not in told
     assert told.index("MSS as released: MIG 0.") < told.index("α = 0")
     assert "log B nats of I, here 7.6, and counts" in told  # B = 2048
     assert "it cannot be below 0.33: nothing is decided." in ablations.explain(few)

@@ -121,35 +121,71 @@ def test_the_numbers_of_figure_3_are_those_of_the_records():
     assert elsewhere and f"the first p is {elsewhere[1].removeprefix('p = ')}" in text
 
 
-def test_the_numbers_of_figure_2_are_those_of_the_records():
-    from reproduce import fig2_beta_sweep
-
-    wanted = {run.id for run in fig2_beta_sweep.runs(PRESETS["cpu"])}
+def recorded(script, preset="cpu"):
+    """The rows that a figure is drawn from, and the README on one line."""
+    wanted = {run.id for run in script.runs(PRESETS[preset])}
     rows = [line for line in results.read_rows(ROOT / "results" / "records.csv") if line["id"] in wanted]
+    return rows, " ".join(TEXT.split())
+
+
+def middle(rows, quantity, digits):
+    return f"{np.median(results.values(rows, quantity)):.{digits}f}"
+
+
+def test_the_numbers_of_figure_2_are_those_of_the_records():
+    from reproduce import fig2_beta_sweep, methods
+
+    rows, text = recorded(fig2_beta_sweep)
     mig, elbo = (claim.ours.split("; ") for claim in fig2_beta_sweep.check(rows, [])[:2])
-    text = " ".join(TEXT.split())
-    assert f"β-TCVAE has the higher ELBO ({elbo[1]}), and in MIG nothing sets the two apart ({mig[1]};" in text
+    assert f"β-TCVAE has the higher ELBO (Cliff's {elbo[1]})" in text
+    assert f"In MIG neither is ahead ({mig[1]})" in text and abs(float(mig[1].split()[2].strip(","))) < 0.1
+    at = {
+        beta: [methods.of(rows, "dsprites", name, beta) for name in methods.OVER_BETA] for beta in (2.0, 4.0, 6.0, 10.0)
+    }
+    assert methods.betas(rows, "dsprites", above=1) == list(at)
+    assert {b: middle(ours, "mig", 9) > middle(theirs, "mig", 9) for b, (theirs, ours) in at.items() if b > 2} == {
+        4.0: True,
+        6.0: True,
+        10.0: False,
+    }
+    collapsed, _ = at[10.0]
+    assert {line["active_units"] for line in collapsed} == {"1"}
+    assert f"at {middle(collapsed, 'elbo', 1)} nats of ELBO" in text
+    ours, theirs = (
+        middle(methods.of(rows, "dsprites", *which), "elbo", 1) for which in [("beta_tcvae", 6), ("beta_vae", 4)]
+    )
+    assert f"the median ELBO is {ours} nats for β-TCVAE and {theirs} for β-VAE" in text
 
 
 def test_the_numbers_of_the_estimators_are_those_of_the_records():
     from reproduce import ablations
 
-    wanted = {run.id for run in ablations.runs(PRESETS["cpu"])}
-    rows = [line for line in results.read_rows(ROOT / "results" / "records.csv") if line["id"] in wanted]
+    rows, text = recorded(ablations)
     variants = ablations._variants(rows)
-    assert len(variants["base"]) == len(variants["MSS"]) == 3
-    told, chances = {}, []
-    for name, digits in (("mutual_information", 1), ("elbo", 1), ("mig", 3)):
+    assert (len(variants["base"]), len(variants["MSS"])) == (5, 3)
+    told, chances = {}, {}
+    for name, digits in (("mutual_information", 1), ("elbo", 1), ("total_correlation", 3), ("mig", 3)):
+        told[name] = [middle(variants[label], name, digits) for label in ("MSS", "base")]
         mss, mws = (results.values(variants[label], name) for label in ("MSS", "base"))
-        told[name] = f"{np.median(mss):.{digits}f}", f"{np.median(mws):.{digits}f}"
-        chances.append(f"{results.compare(mss, mws).two_sided:.2g}")
-    text = " ".join(TEXT.split())
-    assert f"its codes hold {told['mutual_information'][0]} nats of information against" in text
-    assert (
-        f"against {told['mutual_information'][1]}, with an ELBO of {told['elbo'][0]} against {told['elbo'][1]} and a "
-        f"median MIG of {told['mig'][0]} against {told['mig'][1]}" in text
-    )
-    assert f"two-sided p = {chances[0]}, {chances[1]} and {chances[2]};" in text
+        chances[name] = f"{results.compare(mss, mws).two_sided:.2g}"
+    assert "its codes hold {} nats of information against {}, with an".format(*told["mutual_information"]) in text
+    assert "with an ELBO of {} nats against {} and a TC of".format(*told["elbo"]) in text
+    assert "a TC of {} against {} (two-sided p = ".format(*told["total_correlation"]) in text
+    assert "p = {}, {} and {}), and a median".format(*list(chances.values())[:3]) in text
+    assert "a median MIG of {} against {} (p = {};".format(*told["mig"], chances["mig"]) in text
+
+
+def test_the_numbers_of_figure_5_and_of_the_check_are_those_of_their_files():
+    from reproduce import fig5_joint_distributions, training_check
+
+    rows, text = recorded(fig5_joint_distributions)
+    claims = fig5_joint_distributions.check(rows, [])
+    held = sum(claim.holds for claim in claims)
+    assert f"median MIG in {held} and not in {len(claims) - held}, none of it certain" in text
+    assert not any(claim.certain for claim in claims) and len(rows) == 24
+    last = results.read_rows(ROOT / "results" / training_check.FILE)[-1]
+    negative = float(last["kl"]) - float(last["reconstruction"])
+    assert f"ended with MIG {float(last['data_mig']):.3f} and {negative:.1f} nats of negative ELBO" in text
 
 
 def test_linked_files_exist():

@@ -94,8 +94,10 @@ def test_redrawing_gives_the_same_bytes_and_prints_failures(tmp_path):
     assert set(after) == {".records.csv.lock", "records.csv", "RESULTS.md", "fig3-quick.png", "fig3-quick.svg"}
     text = after["RESULTS.md"].decode()
     told = "0 hold, 7 hold in direction alone, without certainty, 0 failed, 2 failed without certainty"
-    assert f"Claims of the paper: {told}" in text
-    assert "Checks of our own: 0 hold, 3 hold in direction alone, without certainty, 0 failed, 1 failed without" in text
+    assert f"* Claims of the paper, preset quick: {told}" in text
+    assert (
+        "* Checks of our own: 0 hold, 3 hold in direction alone, without certainty, 0 failed, 1 failed without" in text
+    )
     assert text.count("🔴 **NO: failed**") == 6  # in the summary and in the section
     assert text.index("## In short") < text.index("`make reproduce PRESET=quick`") < text.index("## Figure 3")
     line = "| 16 of 16 |  | 10 |  | 3 |  | `make reproduce PRESET=quick` |"
@@ -154,9 +156,7 @@ def test_a_seed_that_ends_elsewhere_on_another_processor_is_told():
         if line["run.method"] == "beta_vae":
             line["device"], curve["data_mig"] = "another", "0.3"
     told = headline._again(here, curves)
-    assert (
-        "1 have the same MIG within 0.001 at the same step and 1 have not, each of these on another processor" in told
-    )
+    assert "1 have the same MIG within 0.001 at the same step and 1 have not, each of these by the preset on" in told
     assert "(another): β-VAE with seed 0 0.300 and 0.050." in told
     changed = "With the pilot's trainings in the place of those: "
     assert f"{changed}β-VAE > VAE: δ = -1.00, p = 1 becomes δ = +1.00, p = 0.5." in told

@@ -68,6 +68,9 @@ def test_one_value_has_no_interval_and_none_no_median():
     assert str(results.median([])) == "not run"
     assert str(results.median([0.25, 0.35])) == "0.300 [0.250, 0.350] (range, n = 2)"
     assert np.isnan(results.median([0.25]).low)
+    five, six = ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0][:n] for n in (5, 6))
+    assert str(results.median(five)) == "2.000 [0.000, 4.000] (range, n = 5)"
+    assert "(n = 6)" in str(results.mean(six)) and results.mean(six).low > 0
 
 
 def claim(holds, p=None, doubt=""):

@@ -26,7 +26,7 @@ _OF_METHODS = ("alpha", "gamma", "estimator", "tc_weight", "discriminator_")
 _LONG = ("versions.", "dimension_kl.")
 
 _TABLE_HELP = """ROOT is a directory with runs at or below it, a records.csv, or a record.json; default: runs. A line
-holds the runs that differ in their seed alone: the median of each measure, its 90% bootstrap interval, of fewer than
+holds the runs that differ in their seed alone: the median of each measure, its 90% bootstrap interval, of up to
 five their range, and their number n. --by chooses other columns, and pools what differs in the rest;
 --where leaves records out.
 """
