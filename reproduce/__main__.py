@@ -103,9 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="of the benchmark: the steps and the start alone")
     parser.add_argument("--executor", default="processes", choices=executors.EXECUTORS, help="default: processes")
-    parser.add_argument("--workers", type=int, help="runs at a time (default: one for each core, as memory allows)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="runs at a time (default: one for each core, as memory allows; one where there is a GPU)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of a run; other numbers give other bits (default: 1)")
-    parser.add_argument("--address", help="of a Ray cluster (default: one on this machine)")
+    parser.add_argument("--address", help="of a Ray cluster (default: $RAY_ADDRESS, else one on this machine)")
     parser.add_argument("--gpus", type=float, default=0.0, help="of a run under ray (default: 0)")
     return parser
 

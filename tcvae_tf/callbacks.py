@@ -157,8 +157,8 @@ class Measures(keras.callbacks.Callback):
     epoch's logs `data_mig`, `data_elbo`, `data_reconstruction`, `data_mutual_information`, `data_total_correlation` and
     `data_dimension_kl` (summed over the latents), in nats where they are no scores. Epochs in between repeat what was
     measured last. So they are in the history, and callbacks that come later in the list see them: TensorBoard,
-    CSVLogger, EarlyStopping(monitor="data_mig"). The running means of the loss's terms, which Keras logs without
-    `data_`, are minibatch estimates and no nats to report.
+    CSVLogger, EarlyStopping(monitor="data_mig", mode="max"). The running means of the loss's terms, which Keras logs
+    without `data_`, are minibatch estimates and no nats to report.
 
     Training is not disturbed: a model that was measured ends with the same bits as one that was not.
 
@@ -170,7 +170,8 @@ class Measures(keras.callbacks.Callback):
       seed: of the samples.
 
     Raises:
-      ValueError: every or samples out of range, data without a factor to score.
+      ValueError: every or samples out of range, data without a factor to score; in training, a model without
+        `decode`.
     """
 
     def __init__(self, data: Dataset, every: int = 1, samples: int = 2000, seed: int = 0) -> None:
@@ -197,7 +198,8 @@ class Measures(keras.callbacks.Callback):
     def _measure(self) -> dict[str, float]:
         encoded = codes.encode(self.model, self.data, verbose=0)
         parts = metrics.elbo_decomposition(encoded, self.samples, self.seed, verbose=0)
-        assert parts.elbo is not None and parts.reconstruction is not None  # encode gives log p(x|z)
+        if parts.elbo is None or parts.reconstruction is None:
+            raise ValueError("Measures: to be measured during training the model needs decode(z)")
         values = (
             metrics.mig(encoded).score,
             parts.elbo,

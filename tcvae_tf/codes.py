@@ -49,9 +49,10 @@ class Codes:
         for name in ("loc", "scale", "log_px", "prior_cross_entropy"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, np.asarray(value))
-                if getattr(self, name).dtype.kind in "cOSUMm":
-                    raise TypeError(f"Codes: {name} must hold real numbers; got {getattr(self, name).dtype}")
+                array = np.asarray(value)
+                if array.dtype.kind in "cOSUMm":
+                    raise TypeError(f"Codes: {name} must hold real numbers; got {array.dtype}")
+                object.__setattr__(self, name, array.astype(np.float64) if array.dtype.kind in "biu" else array)
         if self.loc.ndim == 2 and self.loc.shape[1] == n != len(self.loc):
             raise ValueError(f"Codes: loc is {self.loc.shape}, [D, N]; transpose it to [N, D] = [{n}, {len(self.loc)}]")
         if self.loc.ndim != 2 or len(self.loc) != n or self.loc.shape[1] < 1:

@@ -31,6 +31,8 @@ BASELINES = tuple(method for method in NAMES if method in METHODS)
 
 #: Fields of Run that a comparison sets itself: the weight of FactorVAE is the preset's.
 FIXED = ("dataset", "method", "seed", "tc_weight")
+#: Fields that a method of one's own may have otherwise, and the paper's methods have as the paper does.
+_WEIGHTS = ("alpha", "beta", "gamma")
 #: Columns of the table, as medians.
 _ALSO = {"elbo": "ELBO (nats)", "total_correlation": "TC (nats)", "factor_vae_score": "FactorVAE score"}
 
@@ -100,7 +102,8 @@ def compare(
       executor, workers: see `tcvae_tf.sweep.execute_all`.
       records: a CSV file of records, such as results/records.csv of the repository; rows of the very runs that the
         preset asks for are not trained again.
-      fields: fields of Run that differ from the preset's, of the baselines too, whose β, γ and weights are their own.
+      fields: fields of Run that differ from the preset's, of the baselines too, whose α, β, γ and weight of the TC are
+        their own.
       seeds: other seeds than the preset's.
 
     Returns:
@@ -114,7 +117,8 @@ def compare(
     check(method, preset, dataset, fields)
     plots.need_matplotlib()
     chosen, part = _settings(preset, dataset, fields, seeds)
-    own, others = (chosen.runs(these, part) for these in ([{"method": method}], chosen.variants(part)))
+    usual, _ = _settings(preset, dataset, {k: v for k, v in (fields or {}).items() if k not in _WEIGHTS}, seeds)
+    own, others = chosen.runs([{"method": method}], part), usual.runs(usual.variants(part), part)
     known = _known(others, root, records)
     todo = [*own, *(run for run in others if run.id not in known)]
     rows, failures = _done(todo, root, executor, workers, method)

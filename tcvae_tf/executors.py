@@ -73,10 +73,17 @@ def make(name: str, root: Path, resources: Resources, measure_every: int, capaci
     return Ray(root, resources, measure_every)
 
 
+#: Where data sets are looked for.
+_DATA = ("TCVAE_CACHE", "XDG_CACHE_HOME", "TFDS_DATA_DIR")
+
+
 def environment(threads: int) -> dict[str, str]:
     """What holds TensorFlow and NumPy to so many threads; read when they are imported."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {**dict.fromkeys(names, str(threads)), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    # Of a GPU each process takes what it needs, so that several may share one, unless it is told otherwise.
+    growth = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": growth}
+    return {**dict.fromkeys(names, str(threads)), **quiet}
 
 
 def prepare(name: str, threads: int) -> None:
@@ -165,7 +172,8 @@ class Processes:
         self._killed[run] += 1
         if self._killed[run] == 1:
             self.start(run)
-        return f"{killed}, twice; its last words are in {self.root / run.id / 'log.txt'}"
+        log_file = self.root / run.id / "log.txt"
+        return f"{killed}, twice; is there memory enough? fewer --workers take less; its last words, if any: {log_file}"
 
     def close(self) -> None:
         workers = [*self._busy.values(), *self._idle]
@@ -243,6 +251,7 @@ class Ray:
         self._ray, self.root, self.measure_every = ray, root.resolve(), measure_every
         self.capacity = 1_000_000  # Ray keeps those that wait
         variables = {**environment(resources.threads), "PYTHONPATH": os.pathsep.join([os.getcwd(), *_python_path()])}
+        variables |= {name: os.environ[name] for name in _DATA if name in os.environ}
         self._own = not ray.is_initialized()
         if self._own:
             ray.init(address=resources.address, log_to_driver=False, configure_logging=False, logging_level="error")
@@ -319,7 +328,8 @@ def capacity(resources: Resources, need: float) -> int:
             raise ValueError(f"{name} must be at least 1; got {count}")
     if resources.workers is not None:
         return resources.workers
-    if Path("/dev/nvidia0").exists():
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if not hidden and any(Path("/dev").glob("nvidia[0-9]*")):
         return 1
     cores = max(1, provenance.cores() // resources.threads)
     return max(1, int(min(cores, provenance.free_memory() / need)))  # which may be infinite

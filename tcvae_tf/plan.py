@@ -187,7 +187,8 @@ def _seconds(run: Run, times: dict[str, float]) -> float:
 
 def _key(run: Run) -> str:
     """What a step's time depends on. A VAE is taken to cost what β-TCVAE does: a little less in truth."""
-    parts = [run.network, run.width, run.batch_size, run.latent_dim, run.prior == "flow", run.posterior]
+    parts: list[Any] = [run.method] if run.own else []  # which is not timed
+    parts += [run.network, run.width, run.batch_size, run.latent_dim, run.prior == "flow", run.posterior]
     parts += [run.discriminator_width, run.discriminator_batches] if run.method == "factor_vae" else []
     return json.dumps([run.dataset if ":" in run.dataset else run.dataset == "dsprites", *parts])
 
@@ -201,7 +202,7 @@ def _measured(todo: Sequence[Run], root: Path, places: int, threads: int) -> dic
     except (OSError, ValueError):
         kept = {}
     known: dict[str, dict] = kept.get(machine, {}) if isinstance(kept, dict) else {}
-    missing = {_key(run): run for run in todo if _key(run) not in known}
+    missing = {_key(run): run for run in todo if _key(run) not in known and not run.own}
     # The dearer method of those that share a key.
     missing |= {_key(run): run for run in todo if _key(run) in missing and run.method == "beta_tcvae"}
     if missing:

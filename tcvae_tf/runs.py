@@ -16,6 +16,8 @@ import functools
 import json
 import logging
 import math
+import re
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -103,7 +105,7 @@ def _warn_once(words: str) -> None:
 def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", measure_every: int = 0) -> dict:
     """Trains, encodes and measures; returns the record.
 
-    Returns at once when the run is done already. Resumes from the last checkpoint, seconds old, when it was cut off,
+    Returns at once when the run is done already. Resumes from the last checkpoint when it was cut off,
     and then ends with the same bits as a run that was not (on a CPU, with as many threads); a checkpoint from other
     data, versions or another device is not gone on with. Waits when another process is at it.
 
@@ -387,7 +389,11 @@ def _command(header: dict, root: Path) -> str:
     chosen = header.get("run", {}).items()
     defaults = dataclasses.asdict(Run())
     flags = [f"--{name}={value}" for name, value in chosen if value != defaults.get(name)]
-    return " ".join(["tcvae train", *flags, *([] if root == Path("runs") else [f"--root={root}"])])
+    words = ["tcvae", "train", *flags, *([] if root == Path("runs") else [f"--root={root}"])]
+    # With other threads it would begin anew.
+    told = re.search(r"threads: (\d+)", str(header.get("device")))
+    other = told is not None and int(told[1]) != provenance.threads()
+    return (f"TF_NUM_INTRAOP_THREADS={told[1]} " if told and other else "") + shlex.join(words)
 
 
 def _head_of_history(home: Path) -> str:

@@ -1,6 +1,7 @@
 """Measures during training. The checkpoint and the progress file are tested with the runs that they serve."""
 
 import csv
+import dataclasses
 
 import keras
 import numpy as np
@@ -89,3 +90,13 @@ def test_tensorboard_shows_the_measures(squares, tmp_path):
 def test_numbers_out_of_range_are_refused(squares):
     with pytest.raises(ValueError, match="every must be 1 or more"):
         tc.callbacks.Measures(squares, every=0)
+
+
+def test_a_model_that_does_not_decode_cannot_be_measured_and_says_so(squares, monkeypatch):
+    vae = make(squares)
+    encoded = tc.encode(vae, squares)
+    monkeypatch.setattr(
+        tc.callbacks.codes, "encode", lambda *rest, **options: dataclasses.replace(encoded, log_px=None)
+    )
+    with pytest.raises(ValueError, match=r"Measures: to be measured during training the model needs decode\(z\)"):
+        fit(vae, squares, tc.callbacks.Measures(squares, samples=10), epochs=1)

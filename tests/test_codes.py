@@ -136,3 +136,12 @@ def test_what_cannot_be_encoded_or_is_no_grid_is_told(squares):
     for wrong in (np.full((6, 2), "a"), np.full((6, 2), 1j)):
         with pytest.raises(TypeError, match="Codes: loc must hold real numbers; got"):
             tc.Codes(wrong, np.ones((6, 2)), GRID)
+
+
+def test_integers_and_truths_are_measured_as_the_floats_that_they_are():
+    """Differences of unsigned integers would wrap, sums of small ones too."""
+    loc = np.array([[3, 0], [200, 1], [5, 0], [7, 1], [250, 0], [1, 1]])
+    for kind in (np.uint8, np.int64, np.float16):
+        made = tc.Codes(loc=loc.astype(kind), scale=np.ones((6, 2), kind), grid=GRID)
+        assert made.loc.dtype == (np.float64 if kind != np.float16 else kind) and np.array_equal(made.loc, loc)
+    assert tc.Codes(loc=loc > 4, scale=np.ones((6, 2)), grid=GRID).loc.dtype == np.float64

@@ -68,6 +68,22 @@ def test_the_worked_example_is_trained_with_the_baseline_that_is_not_recorded(re
     assert compare.compare(METHOD, **options).splitlines()[:7] == text.splitlines()[:7]
 
 
+def test_weights_of_the_objective_are_for_one_s_own_model_alone(tmp_path, monkeypatch):
+    asked = []
+
+    def done(todo, *rest):
+        asked.extend(todo)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(compare, "_done", done)
+    weights = {"alpha": 0.5, "beta": 3.0, "gamma": 30.0}
+    with pytest.raises(RuntimeError, match="enough"):
+        compare.compare(METHOD, "smoke", root=tmp_path, fields={**FIELDS, **weights})
+    ours = [run for run in asked if run.own]
+    assert {(run.alpha, run.beta, run.gamma) for run in ours} == {(0.5, 3.0, 30.0)}
+    assert {run.id for run in asked if not run.own} == {run.id for run in baselines(seeds=None)}
+
+
 def test_the_table_tests_one_s_own_model_against_each_method():
     rows = made_up.rows(baselines("cpu", {}, None))
     chosen, part = compare._settings("cpu", "dsprites", {})

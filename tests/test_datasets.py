@@ -482,3 +482,9 @@ def test_what_is_wrong_with_a_function_of_one_s_own_is_said_in_a_line(tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=message):
         tc.load(f"faulty_{place}:f")
+
+
+@pytest.mark.parametrize("options", [{"path": "x.npz"}, {"source": "npz"}])
+def test_a_function_of_one_s_own_takes_no_path_and_no_source(options):
+    with pytest.raises(ValueError, match="my:squares is a function of yours, which takes no path and no source"):
+        tc.load("my:squares", **options)

@@ -100,6 +100,12 @@ def test_hours_are_of_what_is_not_done(tmp_path, monkeypatch):
     assert any(row.startswith("| **all** | 4 | 2 |") and f"| {hours} |" in row for row in shown)
 
 
+def test_a_method_of_one_s_own_is_planned_without_hours(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_trials", lambda tasks, keys, *rest: dict.fromkeys(keys, TIMES))
+    lines = plan.plan([tc.Run(method="my_model:make_model"), tc.Run()], tmp_path, 1)
+    assert [math.isnan(line.seconds) for line in lines] == [True, False]
+
+
 TIMES = {"start": 10.0, "step": 0.5, "image": 1e-3}
 
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -382,6 +383,15 @@ def test_an_unfinished_run_says_how_to_finish_it(copied):
     words = refusal(SMALL.id, copied.parent)
     command = f"tcvae train --width=16 --latent_dim=4 --batch_size=64 --epochs=4 --thin=5 --root={copied.parent}"
     assert words == f"{SMALL.id} is not finished; to go on with it: {command}"
+
+
+def test_the_command_that_finishes_a_run_keeps_to_its_threads_and_quotes(copied, monkeypatch):
+    header = files.read_json(copied / "run.json")
+    assert "threads: 1" in header["device"]
+    assert runs._command(header, Path("runs")).startswith("tcvae train --width=16")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")  # else it would begin anew
+    assert runs._command(header, Path("my runs")).startswith("TF_NUM_INTRAOP_THREADS=1 tcvae train --width=16")
+    assert runs._command(header, Path("my runs")).endswith(" '--root=my runs'")
 
 
 def test_a_model_that_was_removed_is_said_to_be(copied):

@@ -37,7 +37,7 @@ def _score_flags() -> flags.FlagValues:
     flags.DEFINE_string("posterior", None, "of a dump: normal (default) or laplace", flag_values=values)
     flags.DEFINE_list("measures", None, measures, flag_values=values)
     flags.DEFINE_boolean("all", False, "all measures but Monte Carlo MIG; some take minutes", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "of whatever is sampled", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "of whatever is sampled", lower_bound=0, flag_values=values)
     flags.DEFINE_string("json", None, "write all details to this file; - prints them instead", flag_values=values)
     return values
 

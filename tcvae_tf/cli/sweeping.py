@@ -33,7 +33,7 @@ def _sweep_flags() -> flags.FlagValues:
     command.root_flag(values)
     training.executor_flags(values)
     flags.DEFINE_integer("threads", 1, "of a run; other numbers give other bits", flag_values=values)
-    flags.DEFINE_string("address", None, "of a Ray cluster; one is started here", flag_values=values)
+    flags.DEFINE_string("address", None, "of a Ray cluster; $RAY_ADDRESS, else one on this machine", flag_values=values)
     flags.DEFINE_float("gpus", 0.0, "of a run under ray; 0.25 lets four share one", flag_values=values)
     training.measure_flag(values)
     flags.DEFINE_boolean("dry_run", False, "list the runs and what they take; start nothing", flag_values=values)
@@ -121,8 +121,7 @@ def _sweep(values: Any, words: list[str]) -> int:
             datasets.check_name(name)
         resources = executors.Resources(values.workers, values.threads, values.address, values.gpus)
         executors.capacity(resources, 1.0)
-        if values.executor not in executors.EXECUTORS:
-            raise ValueError(f"unknown executor {values.executor!r}; {suggest(values.executor, executors.EXECUTORS)}")
+        training.check_executor(values)
         executors.prepare(values.executor, values.threads)
         for run in chosen:
             plan.check(run)
@@ -145,7 +144,8 @@ def _sweep(values: Any, words: list[str]) -> int:
         except sweep.SweepFailed as failed:
             failures = failed.failures
     for run, reason in failures.items():
-        command.note(f"failed: {run.id}: {reason}; see {Path(values.root) / run.id / 'error.txt'}")
+        told = Path(values.root) / run.id / "error.txt"
+        command.note(f"failed: {run.id}: {reason}" + (f"; see {told}" if told.exists() else ""))
     command.note(f"{len(records)} of {len(chosen)} runs recorded in {values.root}")
     _summarise(values, list(records.values()), failures)
     return 1 if failures else 0

@@ -24,7 +24,7 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
       name: "dsprites", "faces3d", or "module:function" for a function without arguments that returns a Dataset.
       path: the file that its authors publish, or that the user has (for faces3d basel_face_renders.npy, .npz or .pth),
         or the TFDS data directory; by default the file is looked for in the cache directory ($TCVAE_CACHE, else
-        ~/.cache/tcvae_tf) and TFDS where it keeps its data.
+        tcvae_tf in $XDG_CACHE_HOME or ~/.cache) and TFDS where it keeps its data.
       source: "npz" for that file, "tfds", or "generated": dSprites from formulas in four seconds, faces3d as a rendered
         stand-in for the paper's in about a minute, then cached; "auto" takes the first that is there, in this order.
 
@@ -36,7 +36,11 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}; {suggest(source, SOURCES)}")
     check_name(name)
-    return _custom(name) if ":" in name else _LOADERS[name](path, source)
+    if ":" not in name:
+        return _LOADERS[name](path, source)
+    if path is not None or source != "auto":
+        raise ValueError(f"{name} is a function of yours, which takes no path and no source; leave them out")
+    return _custom(name)
 
 
 def check_name(name: str) -> None:

@@ -162,7 +162,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     if not path.is_file():
         remedy = f"put {OFFICIAL_FILE} of its authors there, or use source='generated'"
         raise FileNotFoundError(f"{path}: no such file; {remedy}")
-    remedy = f"expected {OFFICIAL_FILE}; use source='generated' to do without it"
+    remedy = f"expected {OFFICIAL_FILE}; move it away, or use source='generated', to do without it"
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: is no npz file; {remedy}")
     try:

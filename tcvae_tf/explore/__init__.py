@@ -115,7 +115,10 @@ def _read(home: Path, name: str, read: Any) -> Any:
 
 
 def _again(home: Path) -> str:
-    return f"delete {home / 'record.json'} and run it again: what its checkpoint still holds is not trained anew"
+    return (
+        f"delete record.json and codes.npz in {home} and run it again, with as many threads: what its checkpoint still "
+        "holds is then not trained anew"
+    )
 
 
 def _model(home: Path) -> Any:
