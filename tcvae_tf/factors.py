@@ -140,7 +140,8 @@ class FactorGrid:
     def select(self, values: Mapping[str, Sequence[int]]) -> tuple[FactorGrid, np.ndarray]:
         """Some values of some factors, by index: the smaller grid and the flat indices of its cells in this one.
 
-        A factor that keeps a single value is no longer scored. Weights are divided by what is left of them.
+        A factor that keeps a single value that can occur is no longer scored. Weights are divided by what is left of
+        them.
 
         Raises:
           ValueError: an unknown factor, no value, a doubled one or one out of range, or nothing that can occur.
@@ -160,8 +161,9 @@ class FactorGrid:
             if weights.sum() == 0:
                 raise ValueError("FactorGrid: no cell of the selection can occur: its weights are zero")
             weights = weights / weights.sum()
-        scored = [name for name in self.scored or () if indices.shape[self.axis(name)] > 1]
-        return FactorGrid(self.names, indices.shape, scored, weights), indices.reshape(-1)
+        found = FactorGrid(self.names, indices.shape, weights=weights)
+        scored = [name for name in self.scored or () if name in found.varying]
+        return dataclasses.replace(found, scored=scored), indices.reshape(-1)
 
     def to_config(self) -> dict:
         """A JSON-ready description, without the weights."""

@@ -110,6 +110,8 @@ def steps(run: Run) -> int:
 def images(run: Run) -> int:
     """N of a run."""
     grid = _grid(run.dataset, run.thin)
+    if grid.weights is not None:
+        return len(grid.select({name: [value] for name, value in run.fixed.items()})[0].cells)
     return math.prod(1 if name in run.fixed else size for name, size in zip(grid.names, grid.sizes, strict=True))
 
 

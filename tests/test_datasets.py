@@ -488,3 +488,19 @@ def test_what_is_wrong_with_a_function_of_one_s_own_is_said_in_a_line(tmp_path, 
 def test_a_function_of_one_s_own_takes_no_path_and_no_source(options):
     with pytest.raises(ValueError, match="my:squares is a function of yours, which takes no path and no source"):
         tc.load("my:squares", **options)
+
+
+def test_a_cache_that_cannot_be_written_in_is_read_where_it_is_whole(tmp_path, monkeypatch):
+    def build(write):
+        write(0, np.ones((2, 3), np.uint8))
+
+    def refused(path, *rest):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setenv("TCVAE_CACHE", str(tmp_path))
+    _, digest = cache.cached("whole", (2, 3), build)
+    monkeypatch.setattr(cache.files, "locked", refused)
+    array, again = cache.cached("whole", (2, 3), None)
+    assert again == digest and array.sum() == 6
+    with pytest.raises(PermissionError, match=r"cannot write in .*; set TCVAE_CACHE to another"):
+        cache.cached("other", (2, 3), build)

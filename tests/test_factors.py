@@ -169,3 +169,13 @@ def test_an_unknown_joint_distribution_or_too_few_factors_are_refused():
 def test_names_and_sizes_are_sequences(arguments):
     with pytest.raises(ValueError, match="give sequences of names and sizes; got"):
         tc.FactorGrid(**arguments)
+
+
+def test_a_factor_of_which_the_kept_cells_leave_one_value_is_no_longer_scored():
+    weights = np.zeros((2, 4))
+    weights[:, 0] = weights[1, 1] = 1  # of b's values 0 and 2 only the first occurs
+    grid = tc.FactorGrid(("a", "b"), (2, 4), weights=weights.reshape(-1) / weights.sum())
+    assert grid.scored == ("a", "b")
+    thinner, _ = grid.select({"b": [0, 2]})
+    assert thinner.scored == ("a",) and thinner.sizes == (2, 2)
+    assert grid.thin(1)[0] == grid

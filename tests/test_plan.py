@@ -129,3 +129,16 @@ def test_trials_time_a_setting_in_several_processes_and_name_what_failed(monkeyp
 
 
 passed: list[int] = []
+
+
+def test_images_that_cannot_occur_are_not_counted(tmp_path, monkeypatch):
+    (tmp_path / "partial_data.py").write_text(
+        "import numpy as np, tcvae_tf as tc\n"
+        "def some():\n"
+        "    cells = np.array([[0, 0], [0, 1], [1, 2], [1, 0], [0, 2]])\n"
+        "    grid = tc.FactorGrid(('a', 'b'), (2, 3), weights=np.array([1, 1, 1, 1, 0, 1]) / 5)\n"
+        "    return tc.datasets.from_arrays(np.zeros((5, 8, 8, 1), np.uint8), cells, grid=grid)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tc.Run(dataset="partial_data:some", width=8, batch_size=2)
+    assert plan.images(run) == len(runs.load(run)) == 5

@@ -48,15 +48,20 @@ def cached(
 
     Raises:
       RuntimeError: what `build` wrote does not have the digest `sha256`.
-      OSError: the disk is full.
+      OSError: the disk is full, or the entry is not there and the directory cannot be written in.
     """
     path = directory() / f"{name}.npy"
-    with files.locked(path.with_suffix(".lock")):
+    try:
+        with files.locked(path.with_suffix(".lock")):
+            found = _read(path, shape, sha256)
+            if found is None:
+                files.sweep_partials(path.parent, path.stem)
+                _build(path, shape, build, sha256)
+                found = _read(path, shape, sha256)
+    except PermissionError as error:  # a directory that others keep for us, which is whole or of no use
         found = _read(path, shape, sha256)
         if found is None:
-            files.sweep_partials(path.parent, path.stem)
-            _build(path, shape, build, sha256)
-            found = _read(path, shape, sha256)
+            raise PermissionError(f"cannot write in {path.parent} ({error}); set TCVAE_CACHE to another") from error
     if found is None:
         raise RuntimeError(f"{path}: differs from what was just written; check the disk")
     return found
