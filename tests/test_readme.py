@@ -188,6 +188,14 @@ def test_the_numbers_of_figure_5_and_of_the_check_are_those_of_their_files():
     assert f"ended with MIG {float(last['data_mig']):.3f} and {negative:.1f} nats of negative ELBO" in text
 
 
+def test_the_numbers_of_table_1_are_those_of_its_file():
+    from reproduce import table1_measures
+
+    rows = results.read_rows(ROOT / "results" / table1_measures.FILE)
+    mig, factor_vae = (table1_measures._median(rows, name, "merged", 1) for name in ("mig", "factor_vae"))
+    assert f"has a MIG of {mig:.3f}, and a FactorVAE score of {factor_vae:.3f}." in " ".join(TEXT.split())
+
+
 def test_linked_files_exist():
     from reproduce.report import anchor
 

@@ -48,6 +48,14 @@ def test_shuffling_keeps_the_information():
     assert min(correlation) < 0.5
 
 
+def test_two_factors_in_one_latent_are_not_punished_by_mig_and_are_by_others():
+    merged = table1.merged_codes(0)
+    found = tc.mig(merged)
+    assert found.score > 0.95 and [winner[0] for winner in found.winners] == [0, 0, 2, 2]
+    assert tc.factor_vae_score(merged, train=500, evaluate=500).score < 0.7
+    assert tc.active_units(merged).score == 2
+
+
 @pytest.fixture
 def few(monkeypatch):
     """Quick measures alone."""
