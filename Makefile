@@ -38,7 +38,7 @@ figures: $(STAMP)
 	$(PY) -m reproduce all --draw
 
 test: lint
-	$(PY) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
