@@ -6,7 +6,6 @@ are right has not been published, as far as we know.
 
 from __future__ import annotations
 
-import bisect
 import functools
 import math
 from collections.abc import Sequence
@@ -130,25 +129,9 @@ def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
         doubt = f"with n = {found.na} and {found.nb}, p cannot be below {least:.2g}"
         return [Claim(text, said, ours, None, doubt=doubt)]
     holds = found.two_sided >= results.LEVEL
-    needed = _significant(found.na, found.nb)
+    needed = results.least_effect(found.na, found.nb, results.LEVEL)
     doubt = f"no δ nearer to 0 than ±{needed:.2f} would have been significant" if needed > _LARGE and holds else ""
     return [Claim(text, said, ours, holds, doubt=doubt)]
-
-
-def _significant(na: int, nb: int) -> float:
-    """The least |δ| that the two-sided test of samples of these sizes calls significant."""
-
-    def tested(wins: int) -> Comparison:
-        """Of samples without ties, in which a is above b in so many of the pairs."""
-        above = np.clip(wins - nb * np.arange(na), 0, nb)  # how many of b each of a is above
-        return results.compare(above - 0.5 + 1e-6 * np.arange(na), np.arange(nb))
-
-    at = bisect.bisect_left(range(na * nb + 1), True, na * nb // 2, key=lambda wins: _beyond(tested(wins)))
-    return abs(tested(at).effect or 0.0)
-
-
-def _beyond(found: Comparison) -> bool:
-    return found.two_sided is not None and found.two_sided < results.LEVEL
 
 
 def explain(rows: Sequence[Row]) -> str:

@@ -66,14 +66,9 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
             found = results.compare(results.values(ours, name), results.values(theirs, name))
             cells += [methods.medians(side, name, digits) for side in (ours, theirs)]
             cells += ["both are the VAE" if beta == 1 else str(found)]
-        lines.append(cells + [_active(side) for side in (ours, theirs)])
+        lines.append(cells + [methods.active(side) for side in (ours, theirs)])
     header += [f"active latents, {methods.NAMES[method]}" for method in reversed(methods.OVER_BETA)]
     return results.table(header, lines)
-
-
-def _active(rows: Sequence[Row]) -> str:
-    """The median number of latents that do not ignore the image."""
-    return f"{results.median(results.values(rows, 'active_units')).value:g}" if rows else "not run"
 
 
 def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:

@@ -172,7 +172,7 @@ def explain(rows: Sequence[Row]) -> str:
         told.append(
             f"Shown is {methods.tried(rows)}, where the paper tuned it in [1, 80] (as we recall it); FactorVAE takes "
             "twice as many steps, of two batches each."
-            + (_CHOSEN if any(len(methods.weights(rows, dataset)) > 1 for dataset in methods.DATASETS) else "")
+            + (_CHOSEN if any(len(methods.candidates(rows, dataset)) > 1 for dataset in methods.DATASETS) else "")
         )
     told += [_halves(rows, dataset) for dataset in methods.present(rows)]
     gaps = [float(line["mig_gaps.orientation"]) for line in rows if line.get("mig_gaps.orientation")]

@@ -46,8 +46,7 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
     for method in methods.OVER_BETA:
         for beta, chosen in methods.by_beta(rows, dataset, method).items():
             means = [results.mean(results.values(chosen, name)) for name in ("total_correlation", "mig")]
-            active = results.median(results.values(chosen, "active_units")).value
-            lines.append([methods.NAMES[method], f"{beta:g}", *means, f"{active:g}"])
+            lines.append([methods.NAMES[method], f"{beta:g}", *means, methods.active(chosen)])
         found = _correlation(rows, dataset, method)
         lines.append([methods.NAMES[method], "rank correlation over β, mean of seeds", found, "", ""])
     header = ["method", "β", *(f"mean {name} [90% interval or range]" for name in ("TC (nats)", "MIG"))]

@@ -100,7 +100,7 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     if not apart:
         return ""
     devices = {pair[3] for pair in apart}
-    others = f", each of these by the preset on another processor than the first ({', '.join(sorted(devices))})"
+    others = f"; those the preset trained on another processor ({', '.join(sorted(devices))})"
     others = "" if devices & {pair[3] for pair in alike} else others
     told = ", ".join(f"{name} {there:.3f} and {here:.3f}" for name, there, here, _ in apart)
     return (

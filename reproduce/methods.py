@@ -4,13 +4,13 @@ What `tcvae_tf.compare` needs too is there, and is taken from there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from reproduce import circumstances
 from tcvae_tf import plots, results
-from tcvae_tf.compare import BASELINES, TITLES, of, short, title, tuned, tuned_label, weights
+from tcvae_tf.compare import BASELINES, TITLES, candidates, of, short, title, tuned, tuned_label, weights
 from tcvae_tf.datasets import dsprites, faces3d
 from tcvae_tf.results import Claim, Correlation, Estimate, Row
 from tcvae_tf.runs import Run
@@ -90,36 +90,44 @@ def betas(rows: Sequence[Row], dataset: str, above: float = 0.0) -> list[float]:
 def same_beta(rows: Sequence[Row], dataset: str, quantity: str) -> list[tuple[dict[str, float], dict[str, float]]]:
     """A quantity of β-TCVAE and of β-VAE, by seed, at each β above 1 at which both were run: of the seeds of a method
     that have all of those β, since under the null hypothesis none may differ from another in what it was run with."""
-    pairs = []
-    for beta in betas(rows, dataset, above=1):
-        theirs, ours = (
-            {line["run.seed"]: float(line[quantity]) for line in of(rows, dataset, method, beta) if line.get(quantity)}
-            for method in OVER_BETA
-        )
-        pairs += [(ours, theirs)] if len(ours) and len(theirs) else []
-    whole = [set.intersection(*(set(pair[side]) for pair in pairs)) for side in (0, 1)] if pairs else []
-    kept = [[{s: v for s, v in values.items() if s in whole[side]} for side, values in enumerate(p)] for p in pairs]
-    return [(ours, theirs) for ours, theirs in kept if ours and theirs]
+    both = [beta for beta in betas(rows, dataset, above=1) if all(of(rows, dataset, m, beta) for m in OVER_BETA)]
+    sides = [[_by_seed(of(rows, dataset, method, beta), quantity) for beta in both] for method in reversed(OVER_BETA)]
+    ours, theirs = ([{seed: at[seed] for seed in _shared(side)} for at in side] for side in sides)
+    return [pair for pair in zip(ours, theirs, strict=True) if all(pair)]
+
+
+def _by_seed(rows: Sequence[Row], quantity: str) -> dict[str, float]:
+    return {line["run.seed"]: float(line[quantity]) for line in rows if line.get(quantity)}
+
+
+def _shared(samples: Sequence[dict[str, float]]) -> list[str]:
+    """The names that all samples have."""
+    return [name for name in samples[0] if all(name in sample for sample in samples)]
 
 
 def tried(rows: Sequence[Row]) -> str:
-    """Which weights of FactorVAE there were to choose from, and between which of them there was a choice."""
+    """Which weights of FactorVAE were run, and between which of them there was a choice."""
     told: dict[str, list[str]] = {}
     for dataset in DATASETS:
-        counts = {weight: len(of(rows, dataset, "factor_vae", tc_weight=weight)) for weight in weights(rows, dataset)}
-        most = max(counts.values(), default=0)
-        listed, chosen = (
-            ", ".join(f"{weight:g}" for weight, count in counts.items() if count >= least) for least in (0, most)
-        )
-        if len(counts) == 1:
-            told.setdefault(f"the only weight tried, γ = {listed}", []).append(dataset)
-        elif chosen == listed and counts:
-            told.setdefault(f"the best median MIG of γ = {listed}", []).append(dataset)
-        elif counts:
-            best = "the only one" if "," not in chosen else "the best median MIG of those"
-            told.setdefault(f"γ = {chosen}, {best} of γ = {listed} with {most} seeds", []).append(dataset)
+        if lines := tuned(rows, dataset, "factor_vae"):
+            every, chosen = (_listed(found) for found in (weights(rows, dataset), candidates(rows, dataset)))
+            how = f"γ = {chosen}, the only one of γ = {every} with {len(lines)} seeds"
+            if "," in chosen:
+                how = f"the best median MIG of γ = {chosen}" + (f", of γ = {every}" if every != chosen else "")
+            elif every == chosen:
+                how = f"the only weight tried, γ = {every}"
+            told.setdefault(how, []).append(dataset)
     places = [f"{how} on {' and '.join(TITLES[d] for d in on)}" if len(told) > 1 else how for how, on in told.items()]
     return f"FactorVAE with {', with '.join(places)}" if told else ""
+
+
+def _listed(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def active(rows: Sequence[Row]) -> str:
+    """The median number of latents that do not ignore the image."""
+    return f"{results.median(results.values(rows, 'active_units')).value:g}" if rows else "not run"
 
 
 def common(rows: Sequence[Row]) -> list[Row]:

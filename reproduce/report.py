@@ -33,7 +33,7 @@ from a source that was read. For medians of MIG that source is another paper's r
 are the medians of figure 3 is our inference. **M** is from memory of the paper, as we recall it.
 
 A claim that a is above b holds where the median of a is above that of b and Cliff's δ = P(a > b) − P(a < b) is above
-zero, over several β together where δ alone is; a δ of zero fails, whatever the medians. Intervals are 90% bootstrap
+zero; of several β together δ alone decides. A δ of zero fails, whatever the medians. Intervals are 90% bootstrap
 intervals of the median; of up to five seeds they are the range, which has the true median in it with 50% (two seeds),
 75% (three), 88% (four) or 94% (five). p is that of an exact one-sided rank test of the claim; of a claim that fails, of
 its opposite. No p of two seeds against two is below 0.17, and none of three against three below 0.05. Tests over
@@ -167,7 +167,6 @@ def _summary(sections: Sequence[Section], first: str) -> str:
 
     groups = {f"Claims of the paper, preset {p}": [s for s in sections if s.preset == p] for p in reversed(PRESETS)}
     apart = {table1_measures.TITLE: "Table 1, of synthetic codes", training_check.TITLE: training_check.TITLE}
-    groups["Learning curves, pilot and trial"] = [s for s in sections if not s.preset and s.title not in apart]
     groups |= {name: [s for s in sections if s.title == title] for title, name in apart.items()}
     counts = {name: counted(chosen, own=False) for name, chosen in groups.items()}
     counts["Checks of our own"] = counted(sections, own=True)

@@ -121,7 +121,7 @@ def explain(rows: Sequence[Row]) -> str:
             best = f"most by {ranked[0]}{sure}" if len(tied) < len(ranked) else "by all measures alike"
             told.append(f"On {name} methods are told apart {best} ({listed}).")
     what = "Shares are of the variance of ranks, p of a permutation test: 1 is a clean split, in whatever order."
-    unsaid = (
-        "Whether one measure's share differs from another's is not tested, and FactorVAE's weight was chosen by MIG."
-    )
+    unsaid = "Whether one measure's share differs from another's is not tested."
+    if methods.tried(rows):
+        unsaid += f" Shown is {methods.tried(rows)}."
     return methods.paragraph(*told, what, unsaid, methods.one_latent(rows))

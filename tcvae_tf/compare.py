@@ -57,15 +57,20 @@ def weights(rows: Sequence[Row], dataset: str) -> list[float]:
     return sorted({float(line["run.tc_weight"]) for line in of(rows, dataset, "factor_vae")})
 
 
+def candidates(rows: Sequence[Row], dataset: str) -> dict[float, list[Row]]:
+    """The rows of each weight of FactorVAE that one may choose from: of those with the most seeds."""
+    found = {weight: of(rows, dataset, "factor_vae", tc_weight=weight) for weight in weights(rows, dataset)}
+    most = max(map(len, found.values()), default=0)
+    return {weight: lines for weight, lines in found.items() if len(lines) == most}
+
+
 def tuned(rows: Sequence[Row], dataset: str, method: str) -> list[Row]:
     """The rows of a method as the paper tuned it: at its β, and FactorVAE with the weight of the best median MIG, of
     those that have the most seeds."""
     if method != "factor_vae":
         return of(rows, dataset, method, PAPER_BETAS.get(method))
-    candidates = [of(rows, dataset, method, tc_weight=weight) for weight in weights(rows, dataset)]
-    most = max(map(len, candidates), default=0)
-    candidates = [lines for lines in candidates if len(lines) == most]
-    return max(candidates, key=lambda lines: results.median(results.values(lines, "mig")).value, default=[])
+    found = candidates(rows, dataset).values()
+    return max(found, key=lambda lines: results.median(results.values(lines, "mig")).value, default=[])
 
 
 def tuned_label(rows: Sequence[Row], dataset: str, method: str) -> str:

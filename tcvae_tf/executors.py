@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from tcvae_tf import files, memory, provenance, runs
 from tcvae_tf.settings import Run
+from tcvae_tf.words import suggest
 
 log = logging.getLogger("tcvae_tf")
 
@@ -73,8 +74,8 @@ def make(name: str, root: Path, resources: Resources, measure_every: int, capaci
     return Ray(root, resources, measure_every)
 
 
-#: Where data sets are looked for.
-_DATA = ("TCVAE_CACHE", "XDG_CACHE_HOME", "TFDS_DATA_DIR")
+#: Variables that say where data sets are looked for.
+_CACHES = ("TCVAE_CACHE", "XDG_CACHE_HOME", "TFDS_DATA_DIR")
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -251,7 +252,7 @@ class Ray:
         self._ray, self.root, self.measure_every = ray, root.resolve(), measure_every
         self.capacity = 1_000_000  # Ray keeps those that wait
         variables = {**environment(resources.threads), "PYTHONPATH": os.pathsep.join([os.getcwd(), *_python_path()])}
-        variables |= {name: os.environ[name] for name in _DATA if name in os.environ}
+        variables |= {name: os.environ[name] for name in _CACHES if name in os.environ}
         self._own = not ray.is_initialized()
         if self._own:
             ray.init(address=resources.address, log_to_driver=False, configure_logging=False, logging_level="error")
@@ -313,6 +314,16 @@ def one_line(error: BaseException) -> str:
     """An error in a line that a table can hold."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words}"[:400]
+
+
+def check(name: str, resources: Resources) -> None:
+    """
+    Raises:
+      ValueError: an unknown executor, or fewer than one worker or thread.
+    """
+    if name not in EXECUTORS:
+        raise ValueError(f"unknown executor {name!r}; {suggest(name, EXECUTORS)}")
+    capacity(resources, 1.0)
 
 
 def capacity(resources: Resources, need: float) -> int:

@@ -35,8 +35,8 @@ def keep() -> bool:
 def collect_rarely() -> None:
     """Lets this process, which must be ours, look for cycles of garbage rarely, and not when it ends.
 
-    An import of TensorFlow makes a million objects and no garbage; a fifth of its seconds go into looking for some, and
-    two more when the process ends, whose memory is given back then anyhow.
+    An import of TensorFlow makes 600,000 objects that are collected and hardly any garbage; a fifth of its seconds go
+    into looking for some, and one or two more when the process ends, whose memory is given back then anyhow.
     """
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)

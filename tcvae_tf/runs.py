@@ -105,9 +105,9 @@ def _warn_once(words: str) -> None:
 def execute(run: Run, root: str | Path = "runs", verbose: str | int = "auto", measure_every: int = 0) -> dict:
     """Trains, encodes and measures; returns the record.
 
-    Returns at once when the run is done already. Resumes from the last checkpoint when it was cut off,
-    and then ends with the same bits as a run that was not (on a CPU, with as many threads); a checkpoint from other
-    data, versions or another device is not gone on with. Waits when another process is at it.
+    Returns at once when the run is done already. Resumes from the last checkpoint when it was cut off, and then ends
+    with the same bits as a run that was not (on a CPU, with as many threads); a checkpoint from other data, versions or
+    another device is not gone on with. Waits when another process is at it.
 
     Args:
       run: what to do.
@@ -390,10 +390,9 @@ def _command(header: dict, root: Path) -> str:
     defaults = dataclasses.asdict(Run())
     flags = [f"--{name}={value}" for name, value in chosen if value != defaults.get(name)]
     words = ["tcvae", "train", *flags, *([] if root == Path("runs") else [f"--root={root}"])]
-    # With other threads it would begin anew.
-    told = re.search(r"threads: (\d+)", str(header.get("device")))
-    other = told is not None and int(told[1]) != provenance.threads()
-    return (f"TF_NUM_INTRAOP_THREADS={told[1]} " if told and other else "") + shlex.join(words)
+    threads = re.search(r"threads: (\d+)", str(header.get("device")))  # with others it would begin anew
+    other = threads is not None and int(threads[1]) != provenance.threads()
+    return shlex.join([f"TF_NUM_INTRAOP_THREADS={threads[1]}", *words] if threads and other else words)
 
 
 def _head_of_history(home: Path) -> str:

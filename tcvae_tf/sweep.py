@@ -13,7 +13,6 @@ from tcvae_tf import executors, files, live, plan
 from tcvae_tf import runs as runs_module
 from tcvae_tf.executors import Resources
 from tcvae_tf.settings import PAPER_BETAS, Run
-from tcvae_tf.words import suggest
 
 #: Random initialisations of each setting in the paper (figure 4's caption, as we recall it).
 PAPER_SEEDS = 40
@@ -206,9 +205,8 @@ def execute_all(
       SweepFailed: after all runs were tried, when some failed; it says where their error.txt is.
       ValueError: an unknown executor, fewer than one worker, or a root in which nothing can be written.
     """
-    if executor not in executors.EXECUTORS:
-        raise ValueError(f"unknown executor {executor!r}; {suggest(executor, executors.EXECUTORS)}")
     root, resources = Path(root), resources or Resources()
+    executors.check(executor, resources)
     executors.prepare(executor, resources.threads)
     runs = list(dict.fromkeys(runs))
     records: dict[Run, dict] = {}

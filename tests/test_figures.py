@@ -265,11 +265,6 @@ def test_the_base_of_the_ablations_has_every_seed_of_figure_3():
     assert {run.seed for run in ablations.runs(CPU) if run not in chosen} == set(CPU.seeds[: len(CPU.fewer_seeds)])
 
 
-@pytest.mark.parametrize("na, nb, wins", [(3, 5, 15), (6, 6, 31), (4, 4, 16), (10, 10, 77)])  # as tables of U have it
-def test_what_would_have_been_significant(na, nb, wins):
-    assert ablations._significant(na, nb) == pytest.approx(2 * wins / (na * nb) - 1)
-
-
 def test_no_significant_difference_needs_seeds_that_could_show_one():
     runs = [run for run in ablations.runs(PRESETS["paper"]) if run.seed < 6]
     few = made_up.rows([run for run in runs if run.seed < 2], spread=0.04)

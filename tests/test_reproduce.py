@@ -156,7 +156,9 @@ def test_a_seed_that_ends_elsewhere_on_another_processor_is_told():
         if line["run.method"] == "beta_vae":
             line["device"], curve["data_mig"] = "another", "0.3"
     told = headline._again(here, curves)
-    assert "1 have the same MIG within 0.001 at the same step and 1 have not, each of these by the preset on" in told
+    assert (
+        "1 have the same MIG within 0.001 at the same step and 1 have not; those the preset trained on another" in told
+    )
     assert "(another): β-VAE with seed 0 0.300 and 0.050." in told
     changed = "With the pilot's trainings in the place of those: "
     assert f"{changed}β-VAE > VAE: δ = -1.00, p = 1 becomes δ = +1.00, p = 0.5." in told

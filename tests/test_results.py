@@ -274,3 +274,11 @@ def test_no_cell_holds_the_end_of_a_line(tmp_path):
     results.merge(tmp_path / "records.csv", [{"id": "a", "device": "one\ntwo", "mig": 0.1}])
     (line,) = results.read_rows(tmp_path / "records.csv")
     assert line["device"] == "one two"
+
+
+@pytest.mark.parametrize("na, nb, wins", [(3, 5, 15), (6, 6, 31), (4, 4, 16), (10, 10, 77)])  # as tables of U have it
+def test_the_least_effect_that_is_significant(na, nb, wins):
+    assert results.least_effect(na, nb, 0.05) == pytest.approx(2 * wins / (na * nb) - 1)
+    ranks = np.arange(na + nb)
+    apart = results.compare(ranks[nb:], ranks[:nb])
+    assert results.least_effect(na, nb, 2 * apart.p) == np.inf  # not even where all of a are above all of b

@@ -120,8 +120,7 @@ def _sweep(values: Any, words: list[str]) -> int:
         for name in {run.dataset for run in chosen}:
             datasets.check_name(name)
         resources = executors.Resources(values.workers, values.threads, values.address, values.gpus)
-        executors.capacity(resources, 1.0)
-        training.check_executor(values)
+        executors.check(values.executor, resources)
         executors.prepare(values.executor, values.threads)
         for run in chosen:
             plan.check(run)

@@ -82,16 +82,6 @@ def executor_flags(values: flags.FlagValues) -> None:
     )
 
 
-def check_executor(values: Any) -> None:
-    """
-    Raises:
-      ValueError: an unknown executor, or fewer than one worker.
-    """
-    if values.executor not in executors.EXECUTORS:
-        raise ValueError(f"unknown executor {values.executor!r}; {suggest(values.executor, executors.EXECUTORS)}")
-    executors.capacity(executors.Resources(values.workers), 1.0)
-
-
 def _compare_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     command.run_flags(values, without=FIXED, defaults=False)
@@ -117,7 +107,7 @@ def _compare(values: Any, words: list[str]) -> int:
             raise ValueError(f"--seed: {','.join(values.seed)!r} are no seeds; write 0,1,2")
         fields = {name: value for name, value in command.given(values).items() if name not in ("dataset", "seed")}
         seeds = {"seeds": [int(seed) for seed in values.seed]} if values.seed else {}
-        check_executor(values)
+        executors.check(values.executor, executors.Resources(values.workers))
         compare.check(words[0], values.preset, values.dataset, fields)
     with command.aside(values.quiet or (values.executor == "serial" and not sys.stderr.isatty())):
         table = compare.compare(

@@ -6,6 +6,7 @@ without a valid checksum, which is noticed, named and built again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -51,17 +52,18 @@ def cached(
       OSError: the disk is full, or the entry is not there and the directory cannot be written in.
     """
     path = directory() / f"{name}.npy"
-    try:
-        with files.locked(path.with_suffix(".lock")):
-            found = _read(path, shape, sha256)
-            if found is None:
-                files.sweep_partials(path.parent, path.stem)
-                _build(path, shape, build, sha256)
-                found = _read(path, shape, sha256)
-    except PermissionError as error:  # a directory that others keep for us, which is whole or of no use
+    with contextlib.ExitStack() as turn:
+        try:
+            turn.enter_context(files.locked(path.with_suffix(".lock")))
+        except PermissionError as error:  # a directory that others keep for us: the entry is there or it is of no use
+            if found := _read(path, shape, sha256):
+                return found
+            raise PermissionError(f"cannot write in {path.parent} ({error}); set TCVAE_CACHE to another") from error
         found = _read(path, shape, sha256)
         if found is None:
-            raise PermissionError(f"cannot write in {path.parent} ({error}); set TCVAE_CACHE to another") from error
+            files.sweep_partials(path.parent, path.stem)
+            _build(path, shape, build, sha256)
+            found = _read(path, shape, sha256)
     if found is None:
         raise RuntimeError(f"{path}: differs from what was just written; check the disk")
     return found
