@@ -28,7 +28,9 @@ venv: $(STAMP)
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,reproduce]'
+	$(PY) -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[test,reproduce]'
+	@# pip would compile on one core alone; a few files are templates, or for other versions of Python.
+	@$(PY) -m compileall -qq -j 0 .venv/lib || true
 	@touch $(STAMP)
 
 reproduce: $(STAMP)

@@ -279,7 +279,7 @@ def test_a_wrong_official_file_is_named_with_the_remedy(small_dsprites, changes,
 
 def test_a_missing_or_broken_file_is_named(small_dsprites):
     home, images = small_dsprites
-    with pytest.raises(FileNotFoundError, match=r"none.npz: no such file.*source='generated'"):
+    with pytest.raises(FileNotFoundError, match=r"none.npz: no such file; put .*npz from https.*source='generated'"):
         tc.load("dsprites", path=home / "none.npz", source="npz")
     write_official(home / "whole.npz", images)
     whole = (home / "whole.npz").read_bytes()

@@ -33,8 +33,9 @@ IMAGE_SHAPE = (64, 64, 1)
 SHA256_UNPACKED = "2c612e5234d21c2b576c375ebe1faa1b363ab97d340164c5d2dcf27f35dd5eb6"
 #: sha256 of the same images bit-packed, uint8 (737280, 512): what `generate` writes.
 SHA256_PACKED = "3a228f4037ef3d42a42588e0e01f1078aa2df13cfa17584e88c95ed9fb5672da"
-#: The file that DeepMind publishes.
+#: The file that DeepMind publishes, and where.
 OFFICIAL_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
+HOME = "https://github.com/deepmind/dsprites-dataset"
 
 _SUBPIXEL = 256  # vertices are snapped to 1/256 of a pixel
 _SIDE = 64
@@ -160,7 +161,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     """Says in one line, with the remedy, what is wrong with a file that is read meanwhile."""
     path = Path(path)
     if not path.is_file():
-        remedy = f"put {OFFICIAL_FILE} of its authors there, or use source='generated'"
+        remedy = f"put {OFFICIAL_FILE} from {HOME} there, or use source='generated'"
         raise FileNotFoundError(f"{path}: no such file; {remedy}")
     remedy = f"expected {OFFICIAL_FILE}; move it away, or use source='generated', to do without it"
     if not zipfile.is_zipfile(path):

@@ -79,7 +79,7 @@ class DspritesGenerated(_Grid):
         "x_position": np.linspace(0, 1, 32),
         "y_position": np.linspace(0, 1, 32),
     }
-    _shape, _white, _home = dsprites.IMAGE_SHAPE, 1, "https://github.com/deepmind/dsprites-dataset"
+    _shape, _white, _home = dsprites.IMAGE_SHAPE, 1, dsprites.HOME
     _citation = (
         "@misc{dsprites17, author = {Loic Matthey and Irina Higgins and Demis Hassabis and Alexander Lerchner}, "
         "title = {dSprites: Disentanglement testing Sprites dataset}, year = {2017}}"
