@@ -73,7 +73,7 @@ def _values(rows: Sequence[Row], label: str, quantity: str) -> np.ndarray:
     return results.values(_variants(rows).get(label, []), quantity)
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """A panel for each quantity, a column for each variant."""
     panels = {
         axis: {label: results.values(lines, name) for label, lines in _variants(rows).items()}
@@ -113,7 +113,7 @@ def _beside(found: Comparison) -> str:
     return "not compared" if found.effect is None else f"δ = {found.effect:+.2f}, {results.p_text(found.two_sided)}"
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """That α makes no significant difference; not decided by so few seeds that none could be significant."""
     found = _compared(rows, _NO_INFORMATION)
     text, said = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reproduce import methods
 from tcvae_tf import datasets, plots, results
 from tcvae_tf.datasets import faces3d
 from tcvae_tf.results import Claim, Row
@@ -54,7 +55,7 @@ def caption(rows: Sequence[Row]) -> str:
     return faces3d.STAND_IN
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The contact sheet, rendered here."""
     return plots.contact_sheet(faces3d.contact_images(), f"3D faces: {caption}")
 
@@ -72,7 +73,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     return results.table(header, [[row[name] for name in columns] for row in rows])
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """Every factor shows."""
     return [
         Claim(

@@ -89,7 +89,7 @@ def caption(rows: Sequence[Row]) -> str:
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
 
     def curve(lines: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ def explain(rows: Sequence[Row]) -> str:
     )
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """Whether MIG is higher with the faster discriminator at each weight, and with the larger weight at each rate."""
     claims, found, weights = [], _by_run(rows), PRESETS["cpu"].tc_weights
     pairs = [((weight, RATES[1]), (weight, RATES[0])) for weight in weights]

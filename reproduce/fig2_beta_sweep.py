@@ -29,7 +29,7 @@ def runs(preset: Preset) -> list[Run]:
     return [run for dataset in methods.DATASETS for run in preset.runs(methods.over_betas(preset), dataset)]
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
     rows = methods.alike(rows)
     panels = {
@@ -71,7 +71,7 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
     return results.table(header, lines)
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """That β-TCVAE is ahead at the same β in both quantities, and where each has its highest MIG."""
     rows = methods.alike(rows)
     return [claim for dataset in methods.present(rows) for claim in _claims(rows, dataset)]

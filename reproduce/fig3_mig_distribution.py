@@ -54,7 +54,7 @@ def published(paper: Sequence[Row], dataset: str) -> dict[str, Row]:
     return {line["method"]: line for line in paper if (line["figure"], line["dataset"]) == ("fig3", dataset)}
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
     rows = methods.alike(rows)
     samples, medians = {}, {}
@@ -141,7 +141,7 @@ def _discriminators(rows: Sequence[Row], dataset: str) -> str:
     )
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """The ordering of the methods that are trained here, and each median within ±0.1 of the published one."""
     rows = methods.alike(rows)
     return [claim for dataset in methods.present(rows) for claim in _claims(rows, paper, dataset)]

@@ -18,7 +18,7 @@ CLAIM = "MIG falls with TC (M, as we recall it)"
 runs = fig2_beta_sweep.runs
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
     rows = methods.alike(rows)
     panels = {methods.title(rows, dataset): _clouds(rows, dataset) for dataset in methods.present(rows)}
@@ -60,7 +60,7 @@ def _correlation(rows: Sequence[Row], dataset: str, method: str) -> Correlation:
     return results.correlation(tc, mig, [line["run.seed"] for line in chosen])
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """That MIG falls with the total correlation, for each method."""
     rows = methods.alike(rows)
     claims = []

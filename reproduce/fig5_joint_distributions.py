@@ -60,7 +60,7 @@ def _label(method: str) -> str:
     return methods.label(method, f"{methods.PAPER_BETAS[method]}")
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure: the four distributions, and below MIG and its parts under each."""
     rows = methods.alike(rows)
     panels = {
@@ -91,7 +91,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     return f"{methods.title(rows, 'faces3d')}, one identity in one light:\n\n" + results.table(header, lines)
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """That β-TCVAE has the higher median MIG, under each joint distribution."""
     rows = methods.alike(rows)
     where, said = methods.where(rows, "faces3d"), methods.recalled(rows, "faces3d", CLAIM)

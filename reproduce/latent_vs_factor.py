@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reproduce import methods, traversals
-from reproduce.traversals import Arrays, chosen
+from reproduce.methods import Arrays
+from reproduce.traversals import chosen
 from tcvae_tf import plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
@@ -45,8 +46,15 @@ def _relations(arrays: Arrays) -> list[list[plots.Relation | None]]:
     ]
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str, arrays: Mapping[str, Arrays]):
-    """The figure: a panel for each run of which there are arrays, by id."""
+def draw(
+    rows: Sequence[Row],
+    paper: Sequence[Row] = methods.PUBLISHED,
+    caption: str = "",
+    arrays: Mapping[str, Arrays] | None = None,
+):
+    """The figure: a panel for each run of which there are arrays, by id; without `arrays`, of which this package keeps
+    them."""
+    arrays = methods.arrays(chosen(rows)) if arrays is None else arrays
     found = {traversals.heading(line): arrays[line["id"]] for line in traversals.best(rows) if line["id"] in arrays}
     return plots.latent_vs_factor(
         {title: _relations(own) for title, own in found.items()},
@@ -81,7 +89,7 @@ def _two(arrays: Arrays, factor: str) -> str:
     return "; ".join(f"z{j} {information[j]:.2f} nats ({information[j] / entropy:.0%})" for j in first)
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """Nothing: the paper's pictures are to look at."""
     return []
 

@@ -98,7 +98,7 @@ def caption(rows: Sequence[Row]) -> str:
     return "* the discriminator's estimate, mean over an epoch of minibatches; one seed"
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
     panels: dict[str, dict] = {}
     for dataset in dict.fromkeys(line["dataset"] for line in rows):
@@ -142,7 +142,7 @@ def explain(rows: Sequence[Row]) -> str:
     )
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """In every training ELBO and MIG are higher at the end than after the first epoch."""
     claims = []
     for name in ("data_elbo", "data_mig"):

@@ -4,12 +4,13 @@ What `tcvae_tf.compare` needs too is there, and is taken from there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from reproduce import circumstances
-from tcvae_tf import plots, results
+from tcvae_tf import pictures, plots, results
 from tcvae_tf.compare import BASELINES, TITLES, candidates, of, short, title, tuned, tuned_label, weights
 from tcvae_tf.datasets import dsprites, faces3d
 from tcvae_tf.results import Claim, Correlation, Estimate, Row
@@ -20,6 +21,12 @@ from tcvae_tf.sweep import PAPER, PAPER_SEEDS, Preset
 __all__ = ["BASELINES", "NAMES", "PAPER_BETAS", "in_line", "label", "short", "tuned", "tuned_label"]
 
 DATASETS = tuple(TITLES)
+#: Of this package: the records, and what they are held against.
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+#: The published values with their marks.
+PUBLISHED = tuple(results.read_rows(RESULTS / "paper.csv"))
+#: Of a run, by name: an image, traversals from it, and latents against factors.
+Arrays = Mapping[str, np.ndarray]
 
 #: What a figure over β says of its bars and dots.
 INTERVALS = "{} with 90% bootstrap intervals, of up to five seeds their range; every seed a dot"
@@ -32,6 +39,12 @@ def over_betas(preset: Preset) -> list[dict]:
     """The methods that are run at several β. At β = 1 each is the VAE, which is trained once."""
     one = [{"method": "vae"}] if 1.0 in preset.betas else []
     return one + [{"method": method, "beta": beta} for beta in preset.betas if beta > 1 for method in OVER_BETA]
+
+
+def arrays(ids: Iterable[str], out: Path = RESULTS) -> dict[str, Arrays]:
+    """The arrays that were kept of runs, by id; only those that are there."""
+    paths = {id: out / "arrays" / f"{id}.npz" for id in ids}
+    return {id: pictures.load(path) for id, path in paths.items() if path.exists()}
 
 
 def own(rows: Sequence[Row], dataset: str) -> list[str]:

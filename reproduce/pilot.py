@@ -87,7 +87,7 @@ def caption(rows: Sequence[Row]) -> str:
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
     panels = {}
     for name, axis in learning_curves.MEASURES.items():
@@ -119,7 +119,7 @@ def explain(rows: Sequence[Row]) -> str:
     )
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """Whether the order of the methods at the preset's epochs is that at twice as many; of all runs alone."""
     orders = [_order(rows, part) for part in (0.5, 1.0)]
     text = "the methods' order in MIG, mean of the seeds, at the preset's epochs is that at twice as many, dSprites"

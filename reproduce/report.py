@@ -13,14 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from reproduce import circumstances, headline, methods, pilot, table1_measures, training_check
-from tcvae_tf import files, pictures, plots, results
+from tcvae_tf import files, plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.sweep import PRESETS, Preset
-
-PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.csv"
 
 _HEAD = """# Results
 
@@ -75,28 +71,25 @@ def write(scripts: dict[str, ModuleType], computed: dict[str, ModuleType], out: 
     What has all of its runs comes before what has not.
     """
     rows = sorted(results.read_rows(out / "records.csv"), key=lambda line: line["id"])
-    paper = results.read_rows(PAPER)
     sections = []
     for preset in reversed(PRESETS.values()):
         for name, script in scripts.items():
             wanted = {run.id for run in script.runs(preset)}
             wanted |= methods.own_ids(rows, preset) if getattr(script, "OWN", False) else set()
             if found := [line for line in rows if line["id"] in wanted]:
-                sections.append(_of_runs(name, script, preset, found, len(wanted), paper, out))
+                sections.append(_of_runs(name, script, preset, found, len(wanted), out))
     for name, script in computed.items():
         if found := results.read_rows(out / script.FILE):
-            sections.append(_of_file(name, script, found, paper, out))
+            sections.append(_of_file(name, script, found, out))
     sections.sort(key=lambda section: not section.whole)
     if sections:
         curves, check = (results.read_rows(out / script.FILE) for script in (pilot, training_check))
-        first = headline.tell(rows, curves, check, paper)
+        first = headline.tell(rows, curves, check, methods.PUBLISHED)
         files.write_text(out / "RESULTS.md", "\n".join([_HEAD, _summary(sections, first), *(s.text for s in sections)]))
     return [_on_terminal(section) for section in sections]
 
 
-def _of_runs(
-    name: str, script: ModuleType, preset: Preset, rows: Sequence[Row], wanted: int, paper: Sequence[Row], out: Path
-) -> Section:
+def _of_runs(name: str, script: ModuleType, preset: Preset, rows: Sequence[Row], wanted: int, out: Path) -> Section:
     """A figure of runs with one preset."""
     found, lost = results.finished(rows), results.failed(rows)
     command = f"`make reproduce PRESET={preset.name}`"
@@ -107,35 +100,29 @@ def _of_runs(
     told, whole = f"{len(found)} of {wanted}", len(found) == wanted
     if not found:
         return Section(title, command, caption, "No run has finished.\n", [], notes, told, whole, preset.name)
-    given = [_arrays(script.chosen(found), out)] if hasattr(script, "chosen") else []
+    given = [methods.arrays(script.chosen(found), out)] if hasattr(script, "chosen") else []
     picture = _NO_ARRAYS if given == [{}] else ""
     if not picture:
-        figure = script.draw(found, paper, caption, *given)
+        figure = script.draw(found, methods.PUBLISHED, caption, *given)
         picture = _save(figure, script.TITLE, f"{name}-{preset.name}", out)
-    body = "\n".join(filter(None, [picture, script.tabulate(found, paper, *given)]))
+    body = "\n".join(filter(None, [picture, script.tabulate(found, methods.PUBLISHED, *given)]))
     notes = "\n".join(filter(None, [script.explain(found), notes]))
-    return Section(title, command, caption, body, script.check(found, paper), notes, told, whole, preset.name)
+    return Section(title, command, caption, body, script.check(found), notes, told, whole, preset.name)
 
 
-def _of_file(name: str, script: ModuleType, rows: Sequence[Row], paper: Sequence[Row], out: Path) -> Section:
+def _of_file(name: str, script: ModuleType, rows: Sequence[Row], out: Path) -> Section:
     """What has a file of rows of its own."""
     caption, command = script.caption(rows), f"`python -m reproduce {name}`"
-    picture = _save(script.draw(rows, paper, caption), script.TITLE, name, out)
-    body = f"{picture}\n{script.tabulate(rows, paper)}"
+    picture = _save(script.draw(rows, methods.PUBLISHED, caption), script.TITLE, name, out)
+    body = f"{picture}\n{script.tabulate(rows, methods.PUBLISHED)}"
     notes = f"{script.explain(rows)}\n* Command: {command}.\n"
-    return Section(script.TITLE, command, caption, body, script.check(rows, paper), notes)
+    return Section(script.TITLE, command, caption, body, script.check(rows), notes)
 
 
 def _save(figure: Any, title: str, name: str, out: Path) -> str:
     """Writes a figure; the Markdown that shows it."""
     plots.save(figure, out / "figures" / f"{name}.png")
     return f"![{title}](figures/{name}.png)\n"
-
-
-def _arrays(ids: Sequence[str], out: Path) -> dict[str, dict[str, np.ndarray]]:
-    """The arrays that were kept of runs, by id; only those that are there."""
-    paths = {id: out / "arrays" / f"{id}.npz" for id in ids}
-    return {id: pictures.load(path) for id, path in paths.items() if path.exists()}
 
 
 def _claims(claims: Sequence[Claim]) -> str:

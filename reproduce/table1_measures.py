@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from reproduce import methods
 from tcvae_tf import metrics, plots, results
 from tcvae_tf.codes import Codes
 from tcvae_tf.factors import FactorGrid
@@ -204,7 +205,7 @@ def caption(rows: Sequence[Row]) -> str:
     return f"{len({row['seed'] for row in rows})} seeds, medians and every seed"
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """The figure."""
     levels = sorted({float(row["level"]) for row in rows if row["change"] == "rotation"})
     curves = {
@@ -261,7 +262,7 @@ def explain(rows: Sequence[Row]) -> str:
     )
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """The cells of Table 1, as we recall them."""
     claims = []
     for line in paper:

@@ -38,7 +38,7 @@ def _samples(rows: Sequence[Row], dataset: str, measure: str) -> dict[str, np.nd
     return {m: results.values(methods.tuned(rows, dataset, m), measure) for m in shown}
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
     """A panel for each measure and data set, a column for each method at the weights of figure 3."""
     rows = methods.alike(rows)
     panels = {}
@@ -91,7 +91,7 @@ def _correlation(rows: Sequence[Row], one: str, other: str) -> results.Correlati
     return results.correlation(left, right, [line["run.seed"] for line in both])
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """That the measures agree on the order of the models."""
     rows = methods.alike(rows)
     claims = []

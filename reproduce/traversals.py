@@ -8,6 +8,7 @@ import numpy as np
 
 from reproduce import fig3_mig_distribution as fig3
 from reproduce import methods
+from reproduce.methods import Arrays
 from tcvae_tf import plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
@@ -16,8 +17,6 @@ from tcvae_tf.sweep import Preset
 TITLE = "Latent traversals"
 #: Nats below which a latent is not said to encode a factor, or anything.
 LEAST = 0.05
-
-Arrays = Mapping[str, np.ndarray]
 
 
 def runs(preset: Preset) -> list[Run]:
@@ -73,8 +72,16 @@ def _row_label(arrays: Arrays, latent: int) -> str:
     return f"z{latent}  {factor}" + (f" {information:.1f} nats" if factor != "no factor" else "")
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row], caption: str, arrays: Mapping[str, Arrays]):
-    """The figure: a panel for each run of which there are arrays, by id; its latents by how much they say of images."""
+def draw(
+    rows: Sequence[Row],
+    paper: Sequence[Row] = methods.PUBLISHED,
+    caption: str = "",
+    arrays: Mapping[str, Arrays] | None = None,
+):
+    """The figure: a panel for each run of which there are arrays, by id; its latents by how much they say of images.
+
+    Without `arrays`, those that this package keeps."""
+    arrays = methods.arrays(chosen(rows)) if arrays is None else arrays
     grids = {}
     for line in best(rows):
         if line["id"] in arrays:
@@ -109,7 +116,7 @@ def _cell(arrays: Arrays, latent: int) -> str:
     return f"z{latent}, {arrays['image_information'][latent]:.2f} nats{about}"
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row]) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
     """Nothing: the paper's traversals are pictures to look at."""
     return []
 

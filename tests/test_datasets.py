@@ -308,9 +308,20 @@ def test_tfds_images_are_placed_by_their_labels(small_dsprites, monkeypatch):
     with pytest.raises(FileNotFoundError, match="TFDS has no prepared dsprites"):
         tc.load("dsprites", path=home / "tfds", source="tfds")
     tfds.builder("dsprites", data_dir=home / "tfds").download_and_prepare()
+    (here,) = (home / "tfds" / "dsprites").iterdir()
+    here.rename(here.with_name("2.9.0"))  # a version that the installed TFDS does not know
     data = tc.load("dsprites", path=home / "tfds", source="tfds")
     assert np.array_equal(data.images(np.arange(16))[..., 0], images)
     assert tc.load("dsprites", path=home / "tfds").source == "tfds"
+
+
+def test_the_newest_version_that_tfds_prepared_is_taken(tmp_path):
+    """Not the one that the installed TFDS would prepare, which may not be there."""
+    for name in ("2.0.0", "10.0.0", "9.0.1", "11.0.0.incompleteABC"):
+        (tmp_path / "dsprites" / name).mkdir(parents=True)
+        assert dsprites.prepared_by_tfds(tmp_path / "elsewhere") is None
+        (tmp_path / "dsprites" / name / "features.json").touch()
+    assert dsprites.prepared_by_tfds(tmp_path) == tmp_path / "dsprites" / "10.0.0"
 
 
 def test_unknown_names_suggest_the_nearest():

@@ -1,6 +1,7 @@
 """Figure 3's script: what it runs, what it claims, and that redrawing is a function of the records."""
 
 import dataclasses
+import inspect
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,12 @@ import pytest
 
 import tcvae_tf as tc
 from reproduce import __main__ as reproduce
-from reproduce import circumstances, headline, keep, report
+from reproduce import circumstances, headline, keep, methods, report
 from reproduce import fig3_mig_distribution as fig3
 from tcvae_tf import plan, results
 from tcvae_tf.sweep import PRESETS
 
-PAPER = results.read_rows(report.PAPER)
+PAPER = methods.PUBLISHED
 ONLY = {"fig3": fig3}
 STAND_IN = "3D Faces (rendered stand-in, not the Basel faces)"
 
@@ -197,6 +198,20 @@ def test_where_every_run_failed_the_report_says_so_and_draws_nothing(tmp_path):
     assert not [name for name in files if name.startswith("fig3")]
 
 
+@pytest.mark.parametrize("script", [*reproduce.SCRIPTS.values(), *reproduce.HISTORIES.values()])
+def test_rows_alone_are_drawn_and_checked_beside_the_published_values(script):
+    inspect.signature(script.draw).bind([])
+    assert script.check([]) == script.check([], PAPER)
+    rows = [results.row(record) for record in records("quick")]
+    if hasattr(script, "chosen"):  # these are drawn from arrays, which this package keeps of the runs with the best MIG
+        home = results.finished(results.read_rows(methods.RESULTS / "records.csv"))
+        wanted = {run.id for run in script.runs(PRESETS["quick"])}
+        assert script.draw([line for line in home if line["id"] in wanted]).axes
+    elif script is fig3:
+        assert script.draw(rows).axes
+        assert script.check(rows) == script.check(rows, PAPER) != script.check(rows, [])
+
+
 def test_a_script_that_draws_from_arrays_gets_those_that_are_there(tmp_path):
     given = []
     made = records("quick")
@@ -206,7 +221,7 @@ def test_a_script_that_draws_from_arrays_gets_those_that_are_there(tmp_path):
         chosen=lambda rows: [line["id"] for line in rows[:2]],
         draw=lambda rows, paper, caption, arrays: given.append(arrays) or fig3.draw(rows, paper, caption),
         tabulate=lambda rows, paper, arrays: f"{len(arrays)} pictures\n",
-        check=lambda rows, paper: [],
+        check=lambda rows: [],
         explain=lambda rows: "",
     )
     results.merge(tmp_path / "records.csv", made)
@@ -249,7 +264,7 @@ def test_redrawing_needs_no_tensorflow(tmp_path):
 
 
 def test_the_committed_tables_and_figures_are_those_of_the_committed_records(tmp_path):
-    home = report.PAPER.parent
+    home = methods.RESULTS
     if not (home / "records.csv").exists():
         pytest.skip("no records are committed yet")
     for path in home.glob("*.csv"):
@@ -334,7 +349,7 @@ def test_a_recorded_run_whose_pictures_are_lost_is_trained_again_when_a_figure_s
     assert 0 < len(shown) < len(made)
     spared = min(shown, key=lambda run: run.id)
     (tmp_path / "arrays").mkdir()
-    shutil.copyfile(next((report.PAPER.parent / "arrays").glob("*.npz")), tmp_path / "arrays" / f"{spared.id}.npz")
+    shutil.copyfile(next((methods.RESULTS / "arrays").glob("*.npz")), tmp_path / "arrays" / f"{spared.id}.npz")
     assert keep.without_arrays([reproduce.traversals], made, tmp_path) == sorted(
         shown - {spared}, key=lambda run: run.id
     )
@@ -386,9 +401,7 @@ def test_a_curve_is_recorded_when_it_goes_to_the_last_step(tmp_path, asked):
     script = reproduce.learning_curves
     first, second, *others = script.runs(PRESETS["quick"])
     ends = {first: plan.steps(first), second: plan.steps(second) - 1}
-    kept = [
-        line for line in results.read_rows(report.PAPER.parent / script.FILE) if line["id"] in (first.id, second.id)
-    ]
+    kept = [line for line in results.read_rows(methods.RESULTS / script.FILE) if line["id"] in (first.id, second.id)]
     kept = [line for line in kept if int(line["step"]) <= ends[first if line["id"] == first.id else second]]
     results.write_rows(tmp_path / script.FILE, kept)
     reproduce.main(["curves", f"--out={tmp_path}", f"--root={tmp_path / 'runs'}", "--recorded"])

@@ -3,11 +3,11 @@
 import pytest
 
 from reproduce import __main__ as reproduce
-from reproduce import report, training_check
+from reproduce import methods, training_check
 from tcvae_tf import results
 from tcvae_tf.sweep import PRESETS
 
-PAPER = results.read_rows(report.PAPER)
+PAPER = methods.PUBLISHED
 (RUN,) = training_check.runs(PRESETS["cpu"])
 
 

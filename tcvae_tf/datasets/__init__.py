@@ -87,7 +87,7 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     if source == "auto":
         if npz.is_file():
             source = "npz"
-        elif any((tfds_home / "dsprites").glob("*/dataset_info.json")):
+        elif dsprites.prepared_by_tfds(tfds_home) is not None:
             source = "tfds"
         elif path is None:
             source = "generated"
@@ -98,8 +98,9 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     if source == "npz":
         name, build = f"dsprites-npz-{_stamp(npz)}", functools.partial(dsprites.read_official, npz)
     elif source == "tfds":
-        name = f"dsprites-tfds-{_stamp(tfds_home / 'dsprites')}"
-        build = functools.partial(dsprites.read_tfds, None if path is None else tfds_home)
+        prepared = dsprites.prepared_by_tfds(tfds_home)
+        name = f"dsprites-tfds-{_stamp(prepared or tfds_home / 'dsprites')}"
+        build = functools.partial(dsprites.read_tfds, tfds_home)
     else:
         name, build, sha256 = "dsprites-generated-1", dsprites.generate, dsprites.SHA256_PACKED
     storage, digest = cache.cached(name, (len(dsprites.GRID), 512), build, sha256)

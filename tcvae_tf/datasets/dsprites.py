@@ -11,6 +11,7 @@ Original data: Matthey, Higgins, Hassabis, Lerchner, *dSprites: Disentanglement 
 from __future__ import annotations
 
 import contextlib
+import re
 import tokenize
 import zipfile
 import zlib
@@ -206,7 +207,18 @@ def _pieces(file, count: int = 8192) -> Iterator[tuple[int, np.ndarray]]:
         yield first, images
 
 
-def read_tfds(directory: str | Path | None, write: Callable[[int, np.ndarray], None]) -> None:
+def prepared_by_tfds(home: Path) -> Path | None:
+    """The newest dSprites, of whichever version, that TensorFlow Datasets 4 or later prepared below its data directory;
+    None where there is none."""
+    versions = {
+        tuple(map(int, path.parent.name.split("."))): path.parent
+        for path in (home / "dsprites").glob("*/features.json")
+        if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name)  # unfinished ones have other names
+    }
+    return versions[max(versions)] if versions else None
+
+
+def read_tfds(home: Path, write: Callable[[int, np.ndarray], None]) -> None:
     """Reads dSprites as TensorFlow Datasets prepared it and writes it bit-packed in C order.
 
     TFDS shuffles when it prepares, so every image is placed by its labels.
@@ -218,9 +230,10 @@ def read_tfds(directory: str | Path | None, write: Callable[[int, np.ndarray], N
     import tensorflow_datasets as tfds
 
     remedy = "prepare it with tfds.load('dsprites') or use source='generated'"
-    builder = tfds.builder("dsprites", data_dir=directory)
-    if not builder.is_prepared():
-        raise FileNotFoundError(f"{builder.data_path}: TFDS has no prepared dsprites there; {remedy}")
+    directory = prepared_by_tfds(home)
+    if directory is None:
+        raise FileNotFoundError(f"{home / 'dsprites'}: TFDS has no prepared dsprites there; {remedy}")
+    builder = tfds.builder_from_directory(directory)
     labels = [f"label_{name}" for name in ("shape", "scale", "orientation", "x_position", "y_position")]
     seen = np.zeros(len(GRID), np.int64)
     for batch in tfds.as_numpy(builder.as_dataset(split="train", shuffle_files=False).batch(4096)):
@@ -232,6 +245,6 @@ def read_tfds(directory: str | Path | None, write: Callable[[int, np.ndarray], N
     if not np.all(seen == 1):
         wrong = int(np.flatnonzero(seen != 1)[0])
         raise ValueError(
-            f"{builder.data_path}: {np.sum(seen == 0)} grid cells missing and {np.sum(seen > 1)} doubled, the first "
+            f"{directory}: {np.sum(seen == 0)} grid cells missing and {np.sum(seen > 1)} doubled, the first "
             f"at {GRID.to_values([wrong])[0].tolist()}; {remedy}"
         )
