@@ -1,4 +1,5 @@
-"""Keras callbacks: a checkpoint that survives kill −9, progress that another process can read, live measures."""
+"""Keras callbacks: a checkpoint that survives kill −9, progress that another process can read, live measures and
+traversals."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any
 
 import keras
 
-from tcvae_tf import codes, custom, factor_vae, files, metrics, models
+from tcvae_tf import codes, custom, factor_vae, files, metrics, models, pictures, plots
 from tcvae_tf.datasets import Dataset
 
 log = logging.getLogger("tcvae_tf")
@@ -150,6 +151,11 @@ class Progress(keras.callbacks.Callback):
             files.write_json(self.path, {"step": int(self.model.step.numpy()), "steps": self.steps})
 
 
+def _due(callback: keras.callbacks.Callback, epoch: int, every: int) -> bool:
+    """Whether an epoch is an `every`-th one, or the last that `fit` was asked for."""
+    return callback.model.stop_training or epoch + 1 == callback.params["epochs"] or (epoch + 1) % every == 0
+
+
 class Measures(keras.callbacks.Callback):
     """Exact MIG and the ELBO decomposition over the whole data set, during training.
 
@@ -187,8 +193,7 @@ class Measures(keras.callbacks.Callback):
         self._found = {}
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        if not self._found or last or (epoch + 1) % self.every == 0:
+        if not self._found or _due(self, epoch, self.every):
             self._found = self._measure()
         if logs is not None:
             logs.update({f"data_{name}": value for name, value in self._found.items()})
@@ -209,3 +214,41 @@ class Measures(keras.callbacks.Callback):
             float(parts.dimension_kl.sum()),
         )
         return dict(zip(self._NAMES, values, strict=True))
+
+
+class Traversals(keras.callbacks.Callback):
+    """Pictures of the latents during training: what the decoder draws while one of them moves from −2 to 2.
+
+    Writes `epoch-0001.png`, and an .svg beside it, after the first epoch, every `every`-th, and the last one that `fit`
+    was asked for: the most informative latents first, each with the factor of which it says most, in nats, as
+    `tc.pictures.of` finds them. They meet at the posterior mean of the image in the middle of the grid. Training is not
+    disturbed.
+
+    Args:
+      data: the images to encode: the whole data set, or a part of its grid that is quicker; see `Measures`.
+      directory: of the pictures; it is made where there is none.
+      every: epochs from one picture to the next.
+
+    Raises:
+      ValueError: every out of range; in training, a model without a `tc.VAE`.
+      ImportError: matplotlib is not installed.
+    """
+
+    def __init__(self, data: Dataset, directory: str | Path, every: int = 1) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"Traversals: every must be 1 or more; got {every}")
+        plots.need_matplotlib()
+        self.data, self.directory, self.every = data, Path(directory), every
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if epoch == 0 or _due(self, epoch, self.every):
+            arrays = pictures.of(self._vae(), self.data, codes.encode(self.model, self.data, verbose=0))
+            figure = plots.traversal(arrays, title=f"{self.data.name}, epoch {epoch + 1}")
+            plots.save(figure, self.directory / f"epoch-{epoch + 1:04d}.png")
+
+    def _vae(self) -> models.VAE:
+        vae = getattr(self.model, "vae", self.model)
+        if not isinstance(vae, models.VAE):
+            raise ValueError("Traversals: to be traversed the model must be a tc.VAE, or own one as .vae")
+        return vae

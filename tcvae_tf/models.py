@@ -185,7 +185,7 @@ class VAE(tracing.Model):
         """The objective's penalty, and its terms, each a batch mean in nats; of z ~ q(z|x).
 
         Warm-ups take the number of the step: `self.step`, which our train_step counts. A train_step of another model
-        that owns this one gives its own, optimizer.iterations say.
+        that owns this one counts it too, or gives a step of its own.
         """
         step = self.step.value if step is None else tf.convert_to_tensor(step)
 

@@ -100,3 +100,29 @@ def test_a_model_that_does_not_decode_cannot_be_measured_and_says_so(squares, mo
     )
     with pytest.raises(ValueError, match=r"Measures: to be measured during training the model needs decode\(z\)"):
         fit(vae, squares, tc.callbacks.Measures(squares, samples=10), epochs=1)
+
+
+def test_traversals_are_drawn_as_epochs_end_and_do_not_disturb_training(squares, tmp_path):
+    drawn, plain = make(squares), make(squares)
+    seen = {}
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.update({epoch + 1: sorted(path.name for path in tmp_path.glob("*.png"))})
+    )
+    history = fit(drawn, squares, tc.callbacks.Traversals(squares, tmp_path, every=2), note, epochs=5)
+    names = [f"epoch-000{epoch}.png" for epoch in (1, 2, 4, 5)]
+    assert seen == {1: names[:1], 2: names[:2], 3: names[:2], 4: names[:3], 5: names}
+    assert history["loss"] == fit(plain, squares, epochs=5)["loss"]
+    for a, b in zip(drawn.get_weights(), plain.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    arrays = tc.pictures.of(drawn, squares, tc.encode(drawn, squares))
+    tc.plots.save(tc.plots.traversal(arrays, title="squares, epoch 5"), tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / names[-1]).read_bytes()
+
+
+def test_traversals_of_a_model_without_a_vae_and_of_no_epoch_are_refused(squares, tmp_path):
+    with pytest.raises(ValueError, match="every must be 1 or more"):
+        tc.callbacks.Traversals(squares, tmp_path, every=0)
+    callback = tc.callbacks.Traversals(squares, tmp_path)
+    callback.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+    with pytest.raises(ValueError, match=r"own one as \.vae"):
+        callback.on_epoch_end(0)

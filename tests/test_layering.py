@@ -34,7 +34,7 @@ ROOMS = [
     {"cli"},
 ]
 #: Leaves: what they may import, and from which room on they may be imported.
-LEAVES = {"plots": ({"files"}, 9), "results": ({"files"}, 11)}
+LEAVES = {"plots": ({"files"}, "callbacks"), "results": ({"files"}, "sweep")}
 #: Modules that must not reach TensorFlow when they are imported.
 LIGHT = [
     "version",
@@ -101,7 +101,7 @@ def test_imports_go_down_the_list_of_rooms(path):
         if name in LEAVES:
             assert other in LEAVES[name][0], f"{name} is a leaf and imports {other}"
         elif other in LEAVES:
-            assert room(name) >= LEAVES[other][1], f"{name} comes before those that may import {other}"
+            assert room(name) >= room(LEAVES[other][1]), f"{name} comes before those that may import {other}"
         elif name == "networks":
             assert room(other) == 0 or other == "convolutions"
         else:
