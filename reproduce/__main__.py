@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers",
         type=int,
-        help="runs at a time (default: one for each core, as memory allows; one where there is a GPU)",
+        help="runs at a time (default: one for each core, as memory allows; one for each GPU where there are any)",
     )
     parser.add_argument("--threads", type=int, default=1, help="of a run; other numbers give other bits (default: 1)")
     parser.add_argument("--address", help="of a Ray cluster (default: $RAY_ADDRESS, else one on this machine)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -39,8 +40,8 @@ class Resources:
     """What a sweep may use.
 
     Attributes:
-      workers: runs at a time; None for one for each core, fewer where memory is short, and one where there is a GPU. Of
-        no meaning to ray, which counts resources instead.
+      workers: runs at a time; None for one for each core, fewer where memory is short, and one for each GPU where there
+        are any. Of no meaning to ray, which counts resources instead.
       threads: of a run. Records are the same bits only with as many.
       address: of the Ray cluster; None starts one on this machine.
       gpus: of a run under ray, or a part of one: 0.25 lets four runs share a GPU.
@@ -74,6 +75,8 @@ def make(name: str, root: Path, resources: Resources, measure_every: int, capaci
     return Ray(root, resources, measure_every)
 
 
+#: Where the system lists GPUs, as files.
+_DEVICES = Path("/dev")
 #: Variables that say where data sets are looked for.
 _CACHES = ("TCVAE_CACHE", "XDG_CACHE_HOME", "TFDS_DATA_DIR")
 
@@ -136,13 +139,14 @@ class Processes:
     """Several worker processes, a run at a time in each: on most CPUs as much gets done so as by one run with all
     threads, or more, as `python -m reproduce benchmark` tells.
 
-    A worker that is killed is replaced, and its run goes on once more from its checkpoint. Workers end with the process
-    that started them, however it ends: then their input does.
+    Of several GPUs each worker sees one alone, that of the fewest other workers. A worker that is killed is replaced,
+    and its run goes on once more from its checkpoint. Workers end with the process that started them, however it ends:
+    then their input does.
     """
 
     def __init__(self, root: Path, threads: int, measure_every: int, capacity: int) -> None:
         self.root, self.measure_every, self.capacity = root, measure_every, capacity
-        self._environment = {**os.environ, **environment(threads)}
+        self._environment, self._gpus = {**os.environ, **environment(threads)}, gpus()
         self._idle: list[_Worker] = []
         self._busy: dict[Run, _Worker] = {}
         self._killed: collections.Counter[Run] = collections.Counter()
@@ -152,9 +156,15 @@ class Processes:
         return list(self._busy)
 
     def start(self, run: Run) -> None:
-        worker = self._idle.pop() if self._idle else _Worker(self._environment)
+        worker = self._idle.pop() if self._idle else self._hire()
         self._busy[run] = worker
         worker.execute(run, self.root, self.measure_every)
+
+    def _hire(self) -> _Worker:
+        if len(self._gpus) < 2:
+            return _Worker(self._environment)
+        shared = collections.Counter(worker.gpu for worker in (*self._busy.values(), *self._idle))
+        return _Worker(self._environment, min(self._gpus, key=lambda gpu: shared[gpu]))
 
     def ended(self) -> list[tuple[Run, str | None]]:
         answers = {run: answer for run, worker in self._busy.items() if (answer := worker.answer()) is not None}
@@ -185,16 +195,18 @@ class Processes:
 
 
 class _Worker:
-    """A process that takes runs on its input, one a line, and answers each with a line; see `worker.main`."""
+    """A process that takes runs on its input, one a line, and answers each with a line; see `worker.main`. It sees one
+    GPU alone where one is named."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], gpu: str | None = None) -> None:
+        self.gpu = gpu
         # A session of its own: Ctrl-C is for the sweep, which then closes the input.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tcvae_tf.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=environment if gpu is None else {**environment, "CUDA_VISIBLE_DEVICES": gpu},
             start_new_session=True,
         )
         self.born = time.monotonic()
@@ -326,9 +338,20 @@ def check(name: str, resources: Resources) -> None:
     capacity(resources, 1.0)
 
 
+def gpus() -> list[str]:
+    """The GPUs that a process started here would see, as CUDA_VISIBLE_DEVICES names them."""
+    here = sum(1 for _ in _DEVICES.glob("nvidia[0-9]*"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(index) for index in range(here)]
+    # From -1 on CUDA sees none.
+    named = itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(",")))
+    return list(named) if here else []
+
+
 def capacity(resources: Resources, need: float) -> int:
-    """Runs at a time, when each needs `need` bytes: no more than cores, nor than what memory holds; one with a GPU,
-    which they would have to share.
+    """Runs at a time, when each needs `need` bytes: no more than cores, nor than what memory holds; one for each GPU
+    where there are any, which they would have to share.
 
     Raises:
       ValueError: fewer than one worker or thread.
@@ -339,8 +362,7 @@ def capacity(resources: Resources, need: float) -> int:
             raise ValueError(f"{name} must be at least 1; got {count}")
     if resources.workers is not None:
         return resources.workers
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if not hidden and any(Path("/dev").glob("nvidia[0-9]*")):
-        return 1
+    if found := gpus():
+        return len(found)
     cores = max(1, provenance.cores() // resources.threads)
     return max(1, int(min(cores, provenance.free_memory() / need)))  # which may be infinite

@@ -266,6 +266,7 @@ def test_fewer_than_one_worker_or_thread_is_refused(tmp_path, resources):
 def test_as_many_runs_at_a_time_as_cores_and_memory_hold(monkeypatch):
     monkeypatch.setattr(executors.provenance, "cores", lambda: 8)
     monkeypatch.setattr(executors.provenance, "free_memory", lambda: 10e9)
+    monkeypatch.setattr(executors, "gpus", list)
     assert executors.capacity(Resources(), need=1e9) == 8
     assert executors.capacity(Resources(threads=2), need=1e9) == 4
     assert executors.capacity(Resources(), need=3e9) == 3
@@ -273,6 +274,78 @@ def test_as_many_runs_at_a_time_as_cores_and_memory_hold(monkeypatch):
     assert executors.capacity(Resources(workers=5), need=30e9) == 5  # who says so knows
     monkeypatch.setattr(executors.provenance, "free_memory", lambda: math.inf)
     assert executors.capacity(Resources(), need=30e9) == 8
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, ["0", "1", "2"]),
+        ("2,0", ["2", "0"]),
+        ("GPU-4f1c, GPU-9a02", ["GPU-4f1c", "GPU-9a02"]),
+        ("1,-1,2", ["1"]),
+        ("-1", []),
+        ("", []),
+    ],
+)
+def test_one_run_at_a_time_for_each_gpu_that_can_be_seen(tmp_path, monkeypatch, visible, seen):
+    monkeypatch.setattr(executors, "_DEVICES", tmp_path)
+    for name in ("nvidia0", "nvidia3", "nvidia12", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert executors.gpus() == seen
+    monkeypatch.setattr(executors.provenance, "cores", lambda: 64)
+    monkeypatch.setattr(executors.provenance, "free_memory", lambda: math.inf)
+    assert executors.capacity(Resources(), need=1e9) == (len(seen) or 64)
+    monkeypatch.setattr(executors, "_DEVICES", tmp_path / "none")
+    assert executors.gpus() == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "given"), [([], [None] * 4), (["5"], [None] * 4), (["0", "GPU-4f1c"], ["0", "GPU-4f1c", "0", "GPU-4f1c"])]
+)
+def test_workers_are_dealt_the_gpus_of_the_machine(tmp_path, monkeypatch, gpus, given):
+    hired = []
+
+    class Worker:
+        born = math.inf
+
+        def __init__(self, environment, gpu=None):
+            self.gpu, self.killed = gpu, False
+            hired.append(self)
+
+        def execute(self, run, root, measure_every):
+            pass
+
+        def answer(self):
+            return {"killed": "killed"} if self.killed else None
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(executors, "_Worker", Worker)
+    monkeypatch.setattr(executors, "gpus", lambda: gpus)
+    processes = executors.Processes(tmp_path, 1, 0, 4)
+    for seed in range(4):
+        processes.start(tc.Run(seed=seed))
+    assert [worker.gpu for worker in hired] == given
+    hired[1].killed = True
+    assert processes.ended() == []  # its run goes on, on the GPU that has become free
+    assert hired[4].gpu == given[1]
+
+
+def test_a_worker_sees_one_gpu_alone(monkeypatch):
+    given, start = [], subprocess.Popen
+
+    def started(command, env, **options):
+        given.append(env)
+        return start(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    monkeypatch.setattr(executors.subprocess, "Popen", started)
+    for gpu in (None, "3"):
+        executors._Worker({"A": "b"}, gpu).close()
+    assert given == [{"A": "b"}, {"A": "b", "CUDA_VISIBLE_DEVICES": "3"}]
 
 
 def test_an_unknown_executor_names_the_known_ones(tmp_path):

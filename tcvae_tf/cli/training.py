@@ -78,7 +78,7 @@ def _train(values: Any, words: list[str]) -> None:
 def executor_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("executor", "processes", ", ".join(executors.EXECUTORS), flag_values=values)
     flags.DEFINE_integer(
-        "workers", None, "runs at a time; one for each core, as memory allows, or one with a GPU", flag_values=values
+        "workers", None, "runs at a time; one for each core, as memory allows, or for each GPU", flag_values=values
     )
 
 
