@@ -30,7 +30,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[test,reproduce]'
 	@# pip would compile on one core alone; a few files are templates, or for other versions of Python.
-	@$(PY) -m compileall -qq -j 0 .venv/lib || true
+	@$(PY) -W ignore -m compileall -qq -j 0 .venv/lib || true
 	@touch $(STAMP)
 
 reproduce: $(STAMP)

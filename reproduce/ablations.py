@@ -80,7 +80,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
         for name, (axis, _) in QUANTITIES.items()
     }
     (own,) = plots.style.places([methods.label("beta_tcvae")]).values()  # every variant is one of β-TCVAE
-    return plots.boxes(panels, dict.fromkeys(_variants(rows), own), f"{caption}; {_base(rows)}", columns=2)
+    return plots.boxes(panels, dict.fromkeys(_variants(rows), own), methods.together(caption, _base(rows)), columns=2)
 
 
 def _base(rows: Sequence[Row]) -> str:

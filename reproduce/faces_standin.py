@@ -55,9 +55,9 @@ def caption(rows: Sequence[Row]) -> str:
     return faces3d.STAND_IN
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):
     """The contact sheet, rendered here."""
-    return plots.contact_sheet(faces3d.contact_images(), f"3D faces: {caption}")
+    return plots.contact_sheet(faces3d.contact_images(), f"3D faces: {caption(rows)}")
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

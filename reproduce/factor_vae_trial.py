@@ -89,7 +89,7 @@ def caption(rows: Sequence[Row]) -> str:
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):
     """The figure."""
 
     def curve(lines: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +101,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
         for name, axis in learning_curves.MEASURES.items()
     }
     panels["TC (nats)"] |= {f"{label}*": curve(lines, "discriminator_tc") for label, lines in found.items()}
-    return plots.learning_curves({"dSprites": panels}, caption)
+    return plots.learning_curves({"dSprites": panels}, caption(rows))
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

@@ -36,7 +36,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
         methods.title(rows, dataset): {axis: _curves(rows, dataset, name) for name, (axis, _) in QUANTITIES.items()}
         for dataset in methods.present(rows)
     }
-    return plots.against_beta(panels, f"{caption}; {methods.INTERVALS.format('medians')}; β = 1: VAE")
+    return plots.against_beta(panels, methods.together(caption, methods.INTERVALS.format("medians"), "β = 1: VAE"))
 
 
 def _curves(rows: Sequence[Row], dataset: str, quantity: str) -> dict[str, dict[float, plots.Sample]]:

@@ -64,7 +64,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
         samples[name] = {labels[method]: _migs(rows, dataset, method) for method in labels}
         known = published(paper, dataset)
         medians[name] = {labels[method]: float(line["value"]) for method, line in known.items()}
-    return plots.mig_distribution(samples, medians, "; ".join(filter(None, [caption, methods.tried(rows)])))
+    return plots.mig_distribution(samples, medians, methods.together(caption, methods.tried(rows)))
 
 
 def _shown(rows: Sequence[Row], dataset: str) -> list[str]:

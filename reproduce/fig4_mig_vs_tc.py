@@ -22,7 +22,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
     """The figure."""
     rows = methods.alike(rows)
     panels = {methods.title(rows, dataset): _clouds(rows, dataset) for dataset in methods.present(rows)}
-    return plots.against_tc(panels, f"{caption}; {methods.INTERVALS.format('means')}")
+    return plots.against_tc(panels, methods.together(caption, methods.INTERVALS.format("means")))
 
 
 def _clouds(rows: Sequence[Row], dataset: str) -> dict[str, list[plots.Cloud]]:

@@ -71,7 +71,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
         for quantity, axis in _QUANTITIES.items()
     }
     tables = {name: table(joint).T for joint, name in JOINTS.items()}
-    return plots.joints(tables, panels, f"{caption}; {methods.title(rows, 'faces3d')}", FACTORS[::-1])
+    return plots.joints(tables, panels, methods.together(caption, methods.title(rows, "faces3d")), FACTORS[::-1])
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

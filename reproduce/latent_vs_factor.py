@@ -52,15 +52,20 @@ def draw(
     caption: str = "",
     arrays: Mapping[str, Arrays] | None = None,
 ):
-    """The figure: a panel for each run of which there are arrays, by id; without `arrays`, of which this package keeps
-    them."""
-    arrays = methods.arrays(chosen(rows)) if arrays is None else arrays
+    """The figure: a panel for each run of which there are arrays, by id.
+
+    Without `arrays`, those that this package keeps.
+
+    Raises:
+      ValueError: it keeps none of these runs.
+    """
+    arrays = methods.kept(chosen(rows)) if arrays is None else arrays
     found = {traversals.heading(line): arrays[line["id"]] for line in traversals.best(rows) if line["id"] in arrays}
     return plots.latent_vs_factor(
         {title: _relations(own) for title, own in found.items()},
         {title: [f"z{latent}" for latent in own["latents"][:SHOWN]] for title, own in found.items()},
         {title: own["scored"].tolist() for title, own in found.items()},
-        traversals.note(rows, f"{caption}; numbers are I(z_j; v_k) in nats"),
+        traversals.note(rows, methods.together(caption, "numbers are I(z_j; v_k) in nats")),
     )
 
 

@@ -98,7 +98,7 @@ def caption(rows: Sequence[Row]) -> str:
     return "* the discriminator's estimate, mean over an epoch of minibatches; one seed"
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):
     """The figure."""
     panels: dict[str, dict] = {}
     for dataset in dict.fromkeys(line["dataset"] for line in rows):
@@ -112,7 +112,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
             if len(steps):
                 row["TC (nats)"][known[method] + "*"] = steps, values
         panels[_title(rows, dataset)] = row
-    return plots.learning_curves(panels, caption)
+    return plots.learning_curves(panels, caption(rows))
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

@@ -41,10 +41,27 @@ def over_betas(preset: Preset) -> list[dict]:
     return one + [{"method": method, "beta": beta} for beta in preset.betas if beta > 1 for method in OVER_BETA]
 
 
+def together(*parts: str) -> str:
+    """The parts of a caption; what is empty is left out."""
+    return "; ".join(filter(None, parts))
+
+
 def arrays(ids: Iterable[str], out: Path = RESULTS) -> dict[str, Arrays]:
     """The arrays that were kept of runs, by id; only those that are there."""
     paths = {id: out / "arrays" / f"{id}.npz" for id in ids}
     return {id: pictures.load(path) for id, path in paths.items() if path.exists()}
+
+
+def kept(ids: Iterable[str]) -> dict[str, Arrays]:
+    """The arrays of runs that this package keeps.
+
+    Raises:
+      ValueError: it keeps none of them.
+    """
+    found = arrays(ids)
+    if not found:
+        raise ValueError(f"{RESULTS / 'arrays'} holds none of these runs: give what pictures.load reads, by id")
+    return found
 
 
 def own(rows: Sequence[Row], dataset: str) -> list[str]:

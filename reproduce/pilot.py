@@ -87,13 +87,13 @@ def caption(rows: Sequence[Row]) -> str:
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):
     """The figure."""
     panels = {}
     for name, axis in learning_curves.MEASURES.items():
         curves = _curves(rows, name)
         panels[axis] = {label + ("" if seed == "0" else "*"): curve for (label, seed), curve in curves.items()}
-    return plots.learning_curves({"dSprites": panels}, caption)
+    return plots.learning_curves({"dSprites": panels}, caption(rows))
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

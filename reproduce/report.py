@@ -113,7 +113,7 @@ def _of_runs(name: str, script: ModuleType, preset: Preset, rows: Sequence[Row],
 def _of_file(name: str, script: ModuleType, rows: Sequence[Row], out: Path) -> Section:
     """What has a file of rows of its own."""
     caption, command = script.caption(rows), f"`python -m reproduce {name}`"
-    picture = _save(script.draw(rows, methods.PUBLISHED, caption), script.TITLE, name, out)
+    picture = _save(script.draw(rows), script.TITLE, name, out)
     body = f"{picture}\n{script.tabulate(rows, methods.PUBLISHED)}"
     notes = f"{script.explain(rows)}\n* Command: {command}.\n"
     return Section(script.TITLE, command, caption, body, script.check(rows), notes)

@@ -49,7 +49,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
                 methods.NAMES.get(m, methods.label(m)): sample for m, sample in samples.items()
             }
     stand_in = [methods.title(rows, dataset) for dataset in methods.present(rows) if dataset != "dsprites"]
-    shown = "; ".join([caption, "methods at the weights of figure 3", *stand_in])
+    shown = methods.together(caption, "methods at the weights of figure 3", *stand_in)
     return plots.boxes(panels, caption=shown, columns=len(MEASURES))
 
 

@@ -118,7 +118,7 @@ def caption(rows: Sequence[Row]) -> str:
     return "; ".join(filter(None, [told, _so_far(rows)]))
 
 
-def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption: str = ""):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):
     """The figure: −ELBO and the modified objective, means over the minibatches of each epoch, and exact MIG."""
     label = methods.in_line(methods.label("beta_tcvae", rows[0]["beta"]))
     ends = np.array([int(rows[0]["step"]), int(rows[-1]["step"])])
@@ -134,7 +134,7 @@ def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED, caption:
     }
     migs = [float(row["data_mig"]) for row in exact]
     panels["MIG"] = panel(exact, migs, _published(paper, "median MIG", "fig3"))
-    return plots.learning_curves({"dSprites": panels}, caption)
+    return plots.learning_curves({"dSprites": panels}, caption(rows))
 
 
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:

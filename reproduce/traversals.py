@@ -55,7 +55,7 @@ def note(rows: Sequence[Row], caption: str) -> str:
     """A caption with what all figures of best runs have to say."""
     sets = dict.fromkeys(line["run.dataset"] for line in best(rows))
     named = [methods.title(methods.alike(rows), dataset) for dataset in sets]
-    return "; ".join([caption, "the run of highest MIG of each method", *(text for text in named if "(" in text)])
+    return methods.together(caption, "the run of highest MIG of each method", *(text for text in named if "(" in text))
 
 
 def encodes(arrays: Arrays, latent: int) -> tuple[str, float, float]:
@@ -80,8 +80,12 @@ def draw(
 ):
     """The figure: a panel for each run of which there are arrays, by id; its latents by how much they say of images.
 
-    Without `arrays`, those that this package keeps."""
-    arrays = methods.arrays(chosen(rows)) if arrays is None else arrays
+    Without `arrays`, those that this package keeps.
+
+    Raises:
+      ValueError: it keeps none of these runs.
+    """
+    arrays = methods.kept(chosen(rows)) if arrays is None else arrays
     grids = {}
     for line in best(rows):
         if line["id"] in arrays:

@@ -21,6 +21,11 @@ from tcvae_tf.datasets import Dataset
 log = logging.getLogger("tcvae_tf")
 
 
+def _last(callback: keras.callbacks.Callback, epoch: int) -> bool:
+    """Whether an epoch is the last: the one that `fit` was asked for, or in which something stopped it."""
+    return callback.model.stop_training or epoch + 1 == callback.params["epochs"]
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Keeps the whole model with its optimizer on disk, and a line of history for each epoch.
 
@@ -61,8 +66,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        if last or time.perf_counter() >= self._next_epoch:
+        if _last(self, epoch) or time.perf_counter() >= self._next_epoch:
             self._save(logs or {})
         else:
             self._note(logs or {}, time.perf_counter())
@@ -151,11 +155,6 @@ class Progress(keras.callbacks.Callback):
             files.write_json(self.path, {"step": int(self.model.step.numpy()), "steps": self.steps})
 
 
-def _due(callback: keras.callbacks.Callback, epoch: int, every: int) -> bool:
-    """Whether an epoch is an `every`-th one, or the last that `fit` was asked for."""
-    return callback.model.stop_training or epoch + 1 == callback.params["epochs"] or (epoch + 1) % every == 0
-
-
 class Measures(keras.callbacks.Callback):
     """Exact MIG and the ELBO decomposition over the whole data set, during training.
 
@@ -193,7 +192,7 @@ class Measures(keras.callbacks.Callback):
         self._found = {}
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if not self._found or _due(self, epoch, self.every):
+        if not self._found or _last(self, epoch) or (epoch + 1) % self.every == 0:
             self._found = self._measure()
         if logs is not None:
             logs.update({f"data_{name}": value for name, value in self._found.items()})
@@ -220,9 +219,9 @@ class Traversals(keras.callbacks.Callback):
     """Pictures of the latents during training: what the decoder draws while one of them moves from −2 to 2.
 
     Writes `epoch-0001.png`, and an .svg beside it, after the first epoch, every `every`-th, and the last one that `fit`
-    was asked for: the most informative latents first, each with the factor of which it says most, in nats, as
-    `tc.pictures.of` finds them. They meet at the posterior mean of the image in the middle of the grid. Training is not
-    disturbed.
+    was asked for; those of an earlier `fit` are replaced. The six most informative latents are drawn, each with the
+    factor of which it says most, in nats, as `tc.pictures.of` finds them. In each row the other latents stay at the
+    posterior mean of the image in the middle of the grid. Training is not disturbed.
 
     Args:
       data: the images to encode: the whole data set, or a part of its grid that is quicker; see `Measures`.
@@ -230,7 +229,7 @@ class Traversals(keras.callbacks.Callback):
       every: epochs from one picture to the next.
 
     Raises:
-      ValueError: every out of range; in training, a model without a `tc.VAE`.
+      ValueError: every out of range; as training begins, a model without `decode`.
       ImportError: matplotlib is not installed.
     """
 
@@ -240,15 +239,16 @@ class Traversals(keras.callbacks.Callback):
             raise ValueError(f"Traversals: every must be 1 or more; got {every}")
         plots.need_matplotlib()
         self.data, self.directory, self.every = data, Path(directory), every
+        self._drawn: Any = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        known = isinstance(getattr(self.model, "vae", self.model), (models.VAE, custom.Own))
+        self._drawn = self.model if known else custom.Own(self.model, self.data.image_shape)
+        if getattr(self._drawn, "vae", self._drawn).decode is None:
+            raise ValueError("Traversals: to be traversed the model needs decode(z)")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if epoch == 0 or _due(self, epoch, self.every):
-            arrays = pictures.of(self._vae(), self.data, codes.encode(self.model, self.data, verbose=0))
+        if epoch == 0 or _last(self, epoch) or (epoch + 1) % self.every == 0:
+            arrays = pictures.of(self._drawn, self.data, codes.encode(self.model, self.data, verbose=0))
             figure = plots.traversal(arrays, title=f"{self.data.name}, epoch {epoch + 1}")
             plots.save(figure, self.directory / f"epoch-{epoch + 1:04d}.png")
-
-    def _vae(self) -> models.VAE:
-        vae = getattr(self.model, "vae", self.model)
-        if not isinstance(vae, models.VAE):
-            raise ValueError("Traversals: to be traversed the model must be a tc.VAE, or own one as .vae")
-        return vae

@@ -90,6 +90,11 @@ def environment(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(names, str(threads)), **quiet}
 
 
+def seeing(environment: dict[str, str], gpu: str | None) -> dict[str, str]:
+    """Of a process that sees that GPU alone; unchanged where there is none."""
+    return environment if gpu is None else {**environment, "CUDA_VISIBLE_DEVICES": gpu}
+
+
 def prepare(name: str, threads: int) -> None:
     """Holds this process to so many threads, where runs are to be trained in it and that can be done yet: it is the
     import of TensorFlow that takes them, which a data set of one's own may bring along."""
@@ -139,9 +144,9 @@ class Processes:
     """Several worker processes, a run at a time in each: on most CPUs as much gets done so as by one run with all
     threads, or more, as `python -m reproduce benchmark` tells.
 
-    Of several GPUs each worker sees one alone, that of the fewest other workers. A worker that is killed is replaced,
-    and its run goes on once more from its checkpoint. Workers end with the process that started them, however it ends:
-    then their input does.
+    Each worker sees one GPU alone where there are any, that of the fewest other workers. A worker that is killed is
+    replaced, and its run goes on once more from its checkpoint, unless on a GPU of another kind: then it starts over.
+    Workers end with the process that started them, however it ends: then their input does.
     """
 
     def __init__(self, root: Path, threads: int, measure_every: int, capacity: int) -> None:
@@ -161,10 +166,9 @@ class Processes:
         worker.execute(run, self.root, self.measure_every)
 
     def _hire(self) -> _Worker:
-        if len(self._gpus) < 2:
-            return _Worker(self._environment)
         shared = collections.Counter(worker.gpu for worker in (*self._busy.values(), *self._idle))
-        return _Worker(self._environment, min(self._gpus, key=lambda gpu: shared[gpu]))
+        gpu = min(self._gpus, key=lambda gpu: shared[gpu], default=None)
+        return _Worker(seeing(self._environment, gpu), gpu)
 
     def ended(self) -> list[tuple[Run, str | None]]:
         answers = {run: answer for run, worker in self._busy.items() if (answer := worker.answer()) is not None}
@@ -195,18 +199,17 @@ class Processes:
 
 
 class _Worker:
-    """A process that takes runs on its input, one a line, and answers each with a line; see `worker.main`. It sees one
-    GPU alone where one is named."""
+    """A process that takes runs on its input, one a line, and answers each with a line; see `worker.main`."""
 
     def __init__(self, environment: dict[str, str], gpu: str | None = None) -> None:
-        self.gpu = gpu
+        self.gpu = gpu  # which `environment` lets it see
         # A session of its own: Ctrl-C is for the sweep, which then closes the input.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tcvae_tf.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment if gpu is None else {**environment, "CUDA_VISIBLE_DEVICES": gpu},
+            env=environment,
             start_new_session=True,
         )
         self.born = time.monotonic()
@@ -342,16 +345,17 @@ def gpus() -> list[str]:
     """The GPUs that a process started here would see, as CUDA_VISIBLE_DEVICES names them."""
     here = sum(1 for _ in _DEVICES.glob("nvidia[0-9]*"))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return [str(index) for index in range(here)]
-    # From -1 on CUDA sees none.
-    named = itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(",")))
-    return list(named) if here else []
+    names = map(str, range(here)) if visible is None else map(str.strip, visible.split(","))
+
+    def there(name: str) -> bool:
+        return name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < here)
+
+    return list(itertools.takewhile(there, names)) if here else []  # CUDA too stops at the first that is not there
 
 
 def capacity(resources: Resources, need: float) -> int:
-    """Runs at a time, when each needs `need` bytes: no more than cores, nor than what memory holds; one for each GPU
-    where there are any, which they would have to share.
+    """Runs at a time, when each needs `need` bytes: as many as cores, or as GPUs where there are any; fewer where
+    memory is short.
 
     Raises:
       ValueError: fewer than one worker or thread.
@@ -362,7 +366,5 @@ def capacity(resources: Resources, need: float) -> int:
             raise ValueError(f"{name} must be at least 1; got {count}")
     if resources.workers is not None:
         return resources.workers
-    if found := gpus():
-        return len(found)
-    cores = max(1, provenance.cores() // resources.threads)
-    return max(1, int(min(cores, provenance.free_memory() / need)))  # which may be infinite
+    places = len(gpus()) or provenance.cores() // resources.threads
+    return max(1, int(min(places, provenance.free_memory() / need)))  # which may be infinite

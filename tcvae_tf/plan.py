@@ -224,7 +224,9 @@ def _trials(tasks: str, keys: Sequence[str], places: int, threads: int, advance:
     environment = {**os.environ, **executors.environment(threads)}
     command = [sys.executable, "-m", "tcvae_tf.plan"]
     options: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    workers: list[Any] = [subprocess.Popen(command, env=environment, text=True, **options) for _ in range(places)]
+    gpus: Sequence[str | None] = executors.gpus() or [None]
+    seen = [executors.seeing(environment, gpus[place % len(gpus)]) for place in range(places)]
+    workers: list[Any] = [subprocess.Popen(command, env=each, text=True, **options) for each in seen]
     try:
         for worker in workers:
             worker.stdin.write(tasks)

@@ -24,14 +24,15 @@ def of(data: Any) -> dict:
 
     packages = (keras, np, tf, tfp)
     versions = {"python": platform.python_version(), **{package.__name__: package.__version__ for package in packages}}
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-    names = [details.get("device_name", "GPU") for details in gpus]
+    # Of several GPUs a run takes the first.
+    gpus = tf.config.list_physical_devices("GPU")[:1]
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
     cpu = f"CPU {processor()}, threads: {threads()}" + ("" if tracing.one_dnn() else ", without oneDNN")
     return {
         "data": {"source": data.source, "sha256": data.sha256},
         "versions": {"tcvae_tf": __version__, **versions},
         "commit": _commit(),
-        "device": ", ".join(names) or cpu,
+        "device": names[0] if names else cpu,
     }
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 import tcvae_tf as tc
 
@@ -119,10 +120,40 @@ def test_traversals_are_drawn_as_epochs_end_and_do_not_disturb_training(squares,
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / names[-1]).read_bytes()
 
 
-def test_traversals_of_a_model_without_a_vae_and_of_no_epoch_are_refused(squares, tmp_path):
+def test_a_training_that_stops_ends_with_a_picture(squares, tmp_path):
+    vae = make(squares)
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(vae, "stop_training", epoch == 2))
+    fit(vae, squares, stop, tc.callbacks.Traversals(squares, tmp_path, every=9), epochs=8)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["epoch-0001.png", "epoch-0003.png"]
+
+
+class Own(keras.Model):
+    """With an encode and, if asked for, a decode of its own."""
+
+    def __init__(self, decodes):
+        super().__init__()
+        self.scale = self.add_weight(shape=(), initializer="ones")
+        if decodes:
+            self.decode = lambda z: tfd.Independent(
+                tfd.Bernoulli(tf.zeros((len(z), 8, 8, 1)) + z[:, :1, None, None]), 3
+            )
+
+    def encode(self, images):
+        return tfd.Normal(tf.reduce_mean(images, (1, 2)) * tf.ones(2), self.scale)
+
+    def train_step(self, images):
+        return {"loss": tf.constant(0.0)}
+
+
+def test_a_model_of_one_s_own_is_traversed_where_it_decodes(squares, tmp_path):
     with pytest.raises(ValueError, match="every must be 1 or more"):
         tc.callbacks.Traversals(squares, tmp_path, every=0)
-    callback = tc.callbacks.Traversals(squares, tmp_path)
-    callback.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
-    with pytest.raises(ValueError, match=r"own one as \.vae"):
-        callback.on_epoch_end(0)
+    for model, words in ((Own(decodes=False), r"needs decode\(z\)"), (keras.Model(), "has no encode")):
+        callback = tc.callbacks.Traversals(squares, tmp_path)
+        callback.set_model(model)
+        with pytest.raises(ValueError, match=words):
+            callback.on_train_begin()
+    own = Own(decodes=True)
+    own.compile(keras.optimizers.SGD(), run_eagerly=True)
+    own.fit(squares.batches(36, seed=0), verbose=0, callbacks=[tc.callbacks.Traversals(squares, tmp_path)])
+    assert (tmp_path / "epoch-0001.png").exists()

@@ -5,13 +5,15 @@ import re
 import sys
 from pathlib import Path
 
+import keras
 import made_up
 import numpy as np
 import pytest
 
+import tcvae_tf as tc
 from reproduce import __main__ as reproduce
 from reproduce import fig3_mig_distribution, methods, report, table_metrics
-from tcvae_tf import compare, results, runs, sweep
+from tcvae_tf import compare, custom, results, runs, sweep
 from tcvae_tf.datasets import named
 from tcvae_tf.sweep import PRESETS
 
@@ -66,6 +68,15 @@ def test_the_worked_example_is_trained_with_the_baseline_that_is_not_recorded(re
     assert "make_model" in svg and "FactorVAE" in svg and (tmp_path / "out" / "compare.png").exists()
     monkeypatch.setattr(sweep.executors, "make", None)  # nothing is trained again
     assert compare.compare(METHOD, **options).splitlines()[:7] == text.splitlines()[:7]
+
+
+def test_the_worked_example_counts_its_steps_and_holds_its_kl_to_the_capacity(squares):
+    own = custom.make(tc.Run(method=METHOD, width=8, batch_size=36, latent_dim=2, epochs=4), squares)
+    assert own.model.steps == 6  # half of the training
+    kept = keras.callbacks.History()
+    own.fit(squares.batches(36, seed=0), callbacks=[kept], epochs=4, verbose=0)
+    assert int(own.step.numpy()) == int(own.model.vae.step.numpy()) == int(own.model.optimizer.iterations.numpy()) == 12
+    assert kept.history["capacity"] == pytest.approx([25 * 2 / 6, 25 * 5 / 6, 25, 25])  # of an epoch's last batch
 
 
 def test_weights_of_the_objective_are_for_one_s_own_model_alone(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def test_what_does_not_rise_is_a_failed_claim(rows):
 
 
 def test_figure_and_table_show_the_discriminator_beside_the_exact_value(rows):
-    figure = curves.draw(rows, [], "caption")
+    figure = curves.draw(rows)
     labels = {line.get_label() for axes in figure.axes for line in axes.lines}
     assert {"FactorVAE, γ = 10", "FactorVAE, γ = 10*", "VAE"} <= labels
     table = curves.tabulate(rows, [])

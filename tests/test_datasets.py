@@ -317,9 +317,10 @@ def test_tfds_images_are_placed_by_their_labels(small_dsprites, monkeypatch):
 
 def test_the_newest_version_that_tfds_prepared_is_taken(tmp_path):
     """Not the one that the installed TFDS would prepare, which may not be there."""
-    for name in ("2.0.0", "10.0.0", "9.0.1", "11.0.0.incompleteABC"):
+    for name in ("2.0.0", "10.0.0", "9.0.1", "11.0.0.incompleteABC", "12.0.0"):
         (tmp_path / "dsprites" / name).mkdir(parents=True)
-        assert dsprites.prepared_by_tfds(tmp_path / "elsewhere") is None
+    assert dsprites.prepared_by_tfds(tmp_path) is None
+    for name in ("2.0.0", "10.0.0", "9.0.1", "11.0.0.incompleteABC"):
         (tmp_path / "dsprites" / name / "features.json").touch()
     assert dsprites.prepared_by_tfds(tmp_path) == tmp_path / "dsprites" / "10.0.0"
 

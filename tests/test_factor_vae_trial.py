@@ -73,7 +73,7 @@ def test_what_is_not_at_its_end_decides_nothing(rows):
 def test_table_and_figure_show_the_discriminator_beside_the_exact_value(rows):
     line = "| γ = 10, rate 0.001 | 0.110 | 14,400 | 0.110 | 2.000 | 0.200 | 0.600 | -90.0 |"
     assert line in script.tabulate(rows, [])
-    figure = script.draw(rows, [], script.caption(rows))
+    figure = script.draw(rows)
     labels = [line.get_label() for line in figure.axes[2].lines]
     assert {"γ = 10, rate 0.001", "γ = 10, rate 0.001*"} < set(labels) and len(labels) == 8
 

@@ -77,13 +77,13 @@ def test_the_table_has_the_mean_of_the_seeds_at_parts_of_each_training(rows):
 
 
 def test_the_second_seed_is_drawn_broken(rows):
-    figure = pilot.draw(rows, [], pilot.caption(rows))
+    figure = pilot.draw(rows)
     looks = {line.get_label(): line.get_linestyle() for axes in figure.axes for line in axes.lines}
     assert (looks["VAE"], looks["VAE*"]) == ("-", "--")
 
 
 def test_the_legend_of_all_eight_curves_is_within_the_picture(rows):
-    figure = pilot.draw(rows, [], pilot.caption(rows))
+    figure = pilot.draw(rows)
     figure.draw_without_rendering()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()][:2] == ["VAE", "VAE*"]

@@ -1,6 +1,8 @@
 """The plan of a sweep: counts that are the networks' own, and a command that starts nothing."""
 
 import dataclasses
+import io
+import json
 import math
 
 import keras
@@ -98,6 +100,26 @@ def test_hours_are_of_what_is_not_done(tmp_path, monkeypatch):
     shown = plans.show(todo, "quick", tmp_path, Resources(workers=2)).splitlines()
     hours = f"{2 * line.seconds / 2 / 3600:.2f}"
     assert any(row.startswith("| **all** | 4 | 2 |") and f"| {hours} |" in row for row in shown)
+
+
+def test_trials_are_on_the_gpus_that_the_sweep_will_take(monkeypatch):
+    seen = []
+
+    class Trial:
+        def __init__(self, command, env, **options):
+            seen.append(env["CUDA_VISIBLE_DEVICES"])
+            self.stdin, self.stdout = io.StringIO(), io.StringIO(json.dumps(TIMES))
+
+        def kill(self):
+            pass
+
+        def wait(self):
+            pass
+
+    monkeypatch.setattr(plan.subprocess, "Popen", Trial)
+    monkeypatch.setattr(plan.executors, "gpus", lambda: ["0", "5"])
+    assert plan._trials("[]", ["a"], 3, 1, lambda: None) == {"a": TIMES}
+    assert seen == ["0", "5", "0"]
 
 
 def test_a_method_of_one_s_own_is_planned_without_hours(tmp_path, monkeypatch):

@@ -283,6 +283,8 @@ def test_as_many_runs_at_a_time_as_cores_and_memory_hold(monkeypatch):
         ("2,0", ["2", "0"]),
         ("GPU-4f1c, GPU-9a02", ["GPU-4f1c", "GPU-9a02"]),
         ("1,-1,2", ["1"]),
+        ("0,7,1", ["0"]),
+        ("NoDevFiles", []),
         ("-1", []),
         ("", []),
     ],
@@ -298,12 +300,14 @@ def test_one_run_at_a_time_for_each_gpu_that_can_be_seen(tmp_path, monkeypatch, 
     monkeypatch.setattr(executors.provenance, "cores", lambda: 64)
     monkeypatch.setattr(executors.provenance, "free_memory", lambda: math.inf)
     assert executors.capacity(Resources(), need=1e9) == (len(seen) or 64)
+    monkeypatch.setattr(executors.provenance, "free_memory", lambda: 2.5e9)
+    assert executors.capacity(Resources(), need=1e9) == (min(2, len(seen)) or 2)
     monkeypatch.setattr(executors, "_DEVICES", tmp_path / "none")
     assert executors.gpus() == []
 
 
 @pytest.mark.parametrize(
-    ("gpus", "given"), [([], [None] * 4), (["5"], [None] * 4), (["0", "GPU-4f1c"], ["0", "GPU-4f1c", "0", "GPU-4f1c"])]
+    ("gpus", "given"), [([], [None] * 4), (["5"], ["5"] * 4), (["0", "GPU-4f1c"], ["0", "GPU-4f1c", "0", "GPU-4f1c"])]
 )
 def test_workers_are_dealt_the_gpus_of_the_machine(tmp_path, monkeypatch, gpus, given):
     hired = []
@@ -311,7 +315,8 @@ def test_workers_are_dealt_the_gpus_of_the_machine(tmp_path, monkeypatch, gpus, 
     class Worker:
         born = math.inf
 
-        def __init__(self, environment, gpu=None):
+        def __init__(self, environment, gpu):
+            assert environment.get("CUDA_VISIBLE_DEVICES") == gpu
             self.gpu, self.killed = gpu, False
             hired.append(self)
 
@@ -324,6 +329,7 @@ def test_workers_are_dealt_the_gpus_of_the_machine(tmp_path, monkeypatch, gpus, 
         def close(self):
             pass
 
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(executors, "_Worker", Worker)
     monkeypatch.setattr(executors, "gpus", lambda: gpus)
     processes = executors.Processes(tmp_path, 1, 0, 4)
@@ -333,19 +339,6 @@ def test_workers_are_dealt_the_gpus_of_the_machine(tmp_path, monkeypatch, gpus, 
     hired[1].killed = True
     assert processes.ended() == []  # its run goes on, on the GPU that has become free
     assert hired[4].gpu == given[1]
-
-
-def test_a_worker_sees_one_gpu_alone(monkeypatch):
-    given, start = [], subprocess.Popen
-
-    def started(command, env, **options):
-        given.append(env)
-        return start(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    monkeypatch.setattr(executors.subprocess, "Popen", started)
-    for gpu in (None, "3"):
-        executors._Worker({"A": "b"}, gpu).close()
-    assert given == [{"A": "b"}, {"A": "b", "CUDA_VISIBLE_DEVICES": "3"}]
 
 
 def test_an_unknown_executor_names_the_known_ones(tmp_path):

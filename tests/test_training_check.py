@@ -79,7 +79,7 @@ def test_a_last_epoch_that_was_cut_is_not_the_end(tmp_path):
 def test_figure_and_table_show_the_published_numbers(tmp_path, measured):
     """Also of a history that was cut within the first epoch, without a measurement."""
     rows = collected(tmp_path, line(1, 0, 300, 800.0, measured))
-    figure = training_check.draw(rows, PAPER, training_check.caption(rows))
+    figure = training_check.draw(rows)
     lines = [axes.lines[1] for axes in figure.axes]
     assert [drawn.get_ydata()[0] for drawn in lines] == [85.5, 710.4, 0.45]
     table = training_check.tabulate(rows, PAPER)

@@ -11,18 +11,21 @@ class CapacityVAE(keras.Model):
         super().__init__()
         self.vae, self.steps, self.gamma, self.capacity = vae, steps, gamma, capacity
 
+    @property
+    def step(self):
+        return self.vae.step
+
     def train_step(self, images):
-        step = self.vae.step
-        capacity = self.capacity * tf.minimum(1.0, tf.cast(step, tf.float32) / self.steps)
+        capacity = self.capacity * tf.minimum(1.0, tf.cast(self.step, tf.float32) / self.steps)
         with tf.GradientTape() as tape:
             # Noise by step: training that was cut off ends with the same bits.
-            loc, scale, z, log_px = self.vae.elbo_sample(images, self.vae.noise_seed(0, step), training=True)
+            loc, scale, z, log_px = self.vae.elbo_sample(images, self.vae.noise_seed(0, self.step), training=True)
             kl, _ = self.vae.penalty(z, loc, scale)
             loss = self.gamma * tf.abs(kl - capacity) - tf.reduce_mean(log_px)
             scaled = self.optimizer.scale_loss(loss)  # for mixed precision
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        step.assign_add(1)
+        self.step.assign_add(1)
         return {"loss": loss, "kl": kl, "capacity": capacity}
 
 

@@ -24,7 +24,7 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
       name: "dsprites", "faces3d", or "module:function" for a function without arguments that returns a Dataset.
       path: the file that its authors publish, or that the user has (for faces3d basel_face_renders.npy, .npz or .pth),
         or the TFDS data directory; by default the file is looked for in the cache directory ($TCVAE_CACHE, else
-        tcvae_tf in $XDG_CACHE_HOME or ~/.cache) and TFDS where it keeps its data.
+        tcvae_tf in $XDG_CACHE_HOME or ~/.cache) and what TFDS prepared in $TFDS_DATA_DIR, else ~/tensorflow_datasets.
       source: "npz" for that file, "tfds", or "generated": dSprites from formulas in four seconds, faces3d as a rendered
         stand-in for the paper's in about a minute, then cached; "auto" takes the first that is there, in this order.
 
@@ -80,6 +80,7 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     npz = cache.directory() if path is None else path
     npz = npz / dsprites.OFFICIAL_FILE if npz.is_dir() or path is None else npz
     tfds_home = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser() if path is None else path
+    prepared = dsprites.prepared_by_tfds(tfds_home)
     if path is not None and source == "generated":
         raise ValueError("source='generated' reads no file; leave path out")
     if source == "auto" and path is not None and not path.exists():
@@ -87,7 +88,7 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     if source == "auto":
         if npz.is_file():
             source = "npz"
-        elif dsprites.prepared_by_tfds(tfds_home) is not None:
+        elif prepared is not None:
             source = "tfds"
         elif path is None:
             source = "generated"
@@ -98,7 +99,6 @@ def _dsprites(path: str | Path | None, source: str) -> Dataset:
     if source == "npz":
         name, build = f"dsprites-npz-{_stamp(npz)}", functools.partial(dsprites.read_official, npz)
     elif source == "tfds":
-        prepared = dsprites.prepared_by_tfds(tfds_home)
         name = f"dsprites-tfds-{_stamp(prepared or tfds_home / 'dsprites')}"
         build = functools.partial(dsprites.read_tfds, tfds_home)
     else:
