@@ -86,7 +86,7 @@ def _so_far(rows: Sequence[Row]) -> str:
 def caption(rows: Sequence[Row]) -> str:
     settings = f"FactorVAE, {rows[0]['network']}, batch {rows[0]['batch']}; one seed"
     told = f"{settings}; rate: the discriminator's learning rate; * TC by the discriminator, mean over an epoch"
-    return "; ".join(filter(None, [told, _so_far(rows)]))
+    return methods.together(told, _so_far(rows))
 
 
 def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from reproduce import methods, traversals
-from reproduce.methods import Arrays
+from reproduce.methods import PUBLISHED, Arrays, Pictures
 from reproduce.traversals import chosen
 from tcvae_tf import plots, results
 from tcvae_tf.results import Claim, Row
@@ -46,19 +46,10 @@ def _relations(arrays: Arrays) -> list[list[plots.Relation | None]]:
     ]
 
 
-def draw(
-    rows: Sequence[Row],
-    paper: Sequence[Row] = methods.PUBLISHED,
-    caption: str = "",
-    arrays: Mapping[str, Arrays] | None = None,
-):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = PUBLISHED, caption: str = "", arrays: Pictures | None = None):
     """The figure: a panel for each run of which there are arrays, by id.
 
-    Without `arrays`, those that this package keeps.
-
-    Raises:
-      ValueError: it keeps none of these runs.
-    """
+    Without `arrays`, those of `methods.kept`."""
     arrays = methods.kept(chosen(rows)) if arrays is None else arrays
     found = {traversals.heading(line): arrays[line["id"]] for line in traversals.best(rows) if line["id"] in arrays}
     return plots.latent_vs_factor(
@@ -69,7 +60,7 @@ def draw(
     )
 
 
-def tabulate(rows: Sequence[Row], paper: Sequence[Row], arrays: Mapping[str, Arrays]) -> str:
+def tabulate(rows: Sequence[Row], paper: Sequence[Row], arrays: Pictures) -> str:
     """For each factor the two latents that say most of it, whose difference is the factor's gap."""
     tables = []
     for dataset in methods.DATASETS:
@@ -94,7 +85,7 @@ def _two(arrays: Arrays, factor: str) -> str:
     return "; ".join(f"z{j} {information[j]:.2f} nats ({information[j] / entropy:.0%})" for j in first)
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = PUBLISHED) -> list[Claim]:
     """Nothing: the paper's pictures are to look at."""
     return []
 

@@ -27,6 +27,8 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 PUBLISHED = tuple(results.read_rows(RESULTS / "paper.csv"))
 #: Of a run, by name: an image, traversals from it, and latents against factors.
 Arrays = Mapping[str, np.ndarray]
+#: Of several runs, by id.
+Pictures = Mapping[str, Arrays]
 
 #: What a figure over β says of its bars and dots.
 INTERVALS = "{} with 90% bootstrap intervals, of up to five seeds their range; every seed a dot"
@@ -46,13 +48,13 @@ def together(*parts: str) -> str:
     return "; ".join(filter(None, parts))
 
 
-def arrays(ids: Iterable[str], out: Path = RESULTS) -> dict[str, Arrays]:
+def arrays(ids: Iterable[str], out: Path = RESULTS) -> Pictures:
     """The arrays that were kept of runs, by id; only those that are there."""
     paths = {id: out / "arrays" / f"{id}.npz" for id in ids}
     return {id: pictures.load(path) for id, path in paths.items() if path.exists()}
 
 
-def kept(ids: Iterable[str]) -> dict[str, Arrays]:
+def kept(ids: Iterable[str]) -> Pictures:
     """The arrays of runs that this package keeps.
 
     Raises:

@@ -84,7 +84,7 @@ def _so_far(rows: Sequence[Row]) -> str:
 
 def caption(rows: Sequence[Row]) -> str:
     told = f"{rows[0]['network']}, batch {rows[0]['batch']}; two seeds, * the second; FactorVAE takes twice the steps"
-    return "; ".join(filter(None, [told, _so_far(rows)]))
+    return methods.together(told, _so_far(rows))
 
 
 def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):

@@ -115,7 +115,7 @@ def measured(rows: Sequence[Row]) -> list[Row]:
 def caption(rows: Sequence[Row]) -> str:
     told = f"{rows[0]['network']}, batch {rows[0]['batch']}; one seed"
     told += "; * published: losses at the end of such a training (pythae's), the paper's median MIG"
-    return "; ".join(filter(None, [told, _so_far(rows)]))
+    return methods.together(told, _so_far(rows))
 
 
 def draw(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from reproduce import fig3_mig_distribution as fig3
 from reproduce import methods
-from reproduce.methods import Arrays
+from reproduce.methods import PUBLISHED, Arrays, Pictures
 from tcvae_tf import plots, results
 from tcvae_tf.results import Claim, Row
 from tcvae_tf.runs import Run
@@ -72,19 +72,10 @@ def _row_label(arrays: Arrays, latent: int) -> str:
     return f"z{latent}  {factor}" + (f" {information:.1f} nats" if factor != "no factor" else "")
 
 
-def draw(
-    rows: Sequence[Row],
-    paper: Sequence[Row] = methods.PUBLISHED,
-    caption: str = "",
-    arrays: Mapping[str, Arrays] | None = None,
-):
+def draw(rows: Sequence[Row], paper: Sequence[Row] = PUBLISHED, caption: str = "", arrays: Pictures | None = None):
     """The figure: a panel for each run of which there are arrays, by id; its latents by how much they say of images.
 
-    Without `arrays`, those that this package keeps.
-
-    Raises:
-      ValueError: it keeps none of these runs.
-    """
+    Without `arrays`, those of `methods.kept`."""
     arrays = methods.kept(chosen(rows)) if arrays is None else arrays
     grids = {}
     for line in best(rows):
@@ -95,7 +86,7 @@ def draw(
     return plots.traversals(grids, note(rows, caption))
 
 
-def tabulate(rows: Sequence[Row], paper: Sequence[Row], arrays: Mapping[str, Arrays]) -> str:
+def tabulate(rows: Sequence[Row], paper: Sequence[Row], arrays: Pictures) -> str:
     """What the latents of each run encode, those that encode anything."""
     lines, most = [], 0
     for line in best(rows):
@@ -120,7 +111,7 @@ def _cell(arrays: Arrays, latent: int) -> str:
     return f"z{latent}, {arrays['image_information'][latent]:.2f} nats{about}"
 
 
-def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list[Claim]:
+def check(rows: Sequence[Row], paper: Sequence[Row] = PUBLISHED) -> list[Claim]:
     """Nothing: the paper's traversals are pictures to look at."""
     return []
 
