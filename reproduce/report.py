@@ -120,8 +120,8 @@ def _of_file(name: str, script: ModuleType, rows: Sequence[Row], out: Path) -> S
 
 
 def _save(figure: Any, title: str, name: str, out: Path) -> str:
-    """Writes a figure; the Markdown that shows it."""
-    plots.save(figure, out / "figures" / f"{name}.png")
+    """Writes a figure, as SVG too where that is more than its images once more; the Markdown that shows it."""
+    plots.save(figure, out / "figures" / f"{name}.png", vector=not plots.shows_images(figure))
     return f"![{title}](figures/{name}.png)\n"
 
 

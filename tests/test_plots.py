@@ -45,6 +45,14 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         assert len(one) > 2000
 
 
+def test_a_figure_of_images_can_be_saved_without_an_svg(tmp_path):
+    sheet = plots.contact_sheet({"a": np.zeros((2, 8, 8), np.uint8)})
+    assert plots.shows_images(sheet)
+    assert not plots.shows_images(plots.mig_distribution({"": SAMPLES}, {}))
+    plots.save(sheet, tmp_path / "sheet.png", vector=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
 def test_a_png_is_no_larger_than_its_colours_ask_and_an_image_keeps_every_one(tmp_path):
     grey = plots.contact_sheet({"a": np.random.default_rng(0).integers(256, size=(3, 8, 8), dtype=np.uint8)})
     coloured = plots.contact_sheet({"a": np.random.default_rng(0).integers(256, size=(3, 8, 8, 3), dtype=np.uint8)})

@@ -5,7 +5,7 @@ from tcvae_tf.plots.distributions import boxes, joints, mig_distribution
 from tcvae_tf.plots.looking import encodes, heat_map, latents, training, traversal, traversal_gif
 from tcvae_tf.plots.pictures import Traversal, contact_sheet, shown, traversals
 from tcvae_tf.plots.relations import Relation, information, latent_vs_factor
-from tcvae_tf.plots.style import COLOURS, need_matplotlib, save
+from tcvae_tf.plots.style import COLOURS, need_matplotlib, save, shows_images
 
 __all__ = [
     "COLOURS",
@@ -30,6 +30,7 @@ __all__ = [
     "responses",
     "save",
     "shown",
+    "shows_images",
     "training",
     "traversal",
     "traversal_gif",

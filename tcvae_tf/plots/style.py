@@ -145,8 +145,13 @@ def need_matplotlib() -> None:
         raise ImportError("pictures need matplotlib: pip install -e '.[reproduce]'")
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Writes a figure as PNG and, beside it, as SVG, without a date, so that the same figure gives the same bytes.
+def shows_images(figure: Figure) -> bool:
+    """Whether a figure shows images, of which an SVG holds the same pixels as a PNG."""
+    return any(axes.images for axes in figure.axes)
+
+
+def save(figure: Figure, path: str | Path, vector: bool = True) -> None:
+    """Writes a figure as PNG, with `vector` as SVG beside it, without a date: the same figure gives the same bytes.
 
     The PNG is grey where the figure is, and else has 256 colours where it shows no images: half the size, or a third.
     """
@@ -154,11 +159,12 @@ def save(figure: Figure, path: str | Path) -> None:
 
     path = Path(path)
     with matplotlib.rc_context(STYLE):
-        for suffix, extra in ((".png", {"Software": None}), (".svg", {"Date": None})):
-            with files.replacing(path.with_suffix(suffix)) as temporary:
-                figure.savefig(temporary, metadata=extra)
-                if suffix == ".png":
-                    _shrink(temporary, most=0 if any(axes.images for axes in figure.axes) else 256)
+        with files.replacing(path.with_suffix(".png")) as temporary:
+            figure.savefig(temporary, metadata={"Software": None})
+            _shrink(temporary, most=0 if shows_images(figure) else 256)
+        if vector:
+            with files.replacing(path.with_suffix(".svg")) as temporary:
+                figure.savefig(temporary, metadata={"Date": None})
 
 
 def _shrink(path: Path, most: int) -> None:
