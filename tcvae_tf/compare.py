@@ -24,7 +24,7 @@ from tcvae_tf.settings import METHODS, NAMES, PAPER_BETAS, Run, in_line, label
 from tcvae_tf.sweep import Preset
 from tcvae_tf.words import suggest
 
-TITLES = {"dsprites": "dSprites", "faces3d": "3D Faces"}
+TITLES = {name: known.title for name, known in datasets.KNOWN.items()}
 
 #: The paper's methods that are trained here, in the order of its figure 3.
 BASELINES = tuple(method for method in NAMES if method in METHODS)
@@ -180,9 +180,7 @@ def _settings(
         changed.pop("steps", None)  # which would override them
     if seeds is not None:
         chosen = dataclasses.replace(chosen, seeds=tuple(seeds), fewer_seeds=tuple(seeds))
-    if part == "faces3d":
-        return dataclasses.replace(chosen, faces=changed), part
-    return dataclasses.replace(chosen, dsprites=changed), part
+    return chosen.changed(part, changed), part
 
 
 def _known(wanted: Sequence[Run], root: str | Path, records: str | Path | None) -> dict[str, Row]:

@@ -16,16 +16,13 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tcvae_tf import datasets, executors, files, provenance, runs
 from tcvae_tf.factors import FactorGrid
 from tcvae_tf.settings import Run, recipe_of
 from tcvae_tf.words import suggest
 
-#: Images of both data sets, which trials stand in for.
-_SHAPE = (64, 64, 1)
-_GRIDS = {"dsprites": datasets.dsprites.GRID, "faces3d": datasets.faces3d.GRID}
 #: Seconds of steps in a trial, and of measures that do not grow with the images.
 _TRIAL, _FIXED = 2.0, 6.0
 #: Images that a trial measures.
@@ -117,20 +114,26 @@ def images(run: Run) -> int:
 
 @functools.cache
 def _grid(dataset: str, thin: int) -> FactorGrid:
-    return _known(dataset)[0].thin(thin)[0]
+    return _about(dataset).grid.thin(thin)[0]
 
 
 def _shape(dataset: str) -> tuple[int, int, int]:
-    return _known(dataset)[1]
+    return _about(dataset).image_shape
+
+
+class _About(NamedTuple):
+    grid: FactorGrid
+    image_shape: tuple[int, int, int]
+    packed: bool
 
 
 @functools.cache
-def _known(dataset: str) -> tuple[FactorGrid, tuple[int, int, int]]:
-    """The grid and the shape of the images; those of one's own are made for it, once."""
-    if dataset in _GRIDS:
-        return _GRIDS[dataset], _SHAPE
+def _about(dataset: str) -> _About:
+    """Factors and images, and whether those are kept as bits; one's own are made for it, once."""
+    if known := datasets.KNOWN.get(dataset):
+        return _About(known.grid, known.image_shape, known.packed)
     data = datasets.load(dataset)
-    return data.grid, data.image_shape
+    return _About(data.grid, data.image_shape, data.storage.ndim == 2)
 
 
 def weights(run: Run) -> float:
@@ -192,7 +195,7 @@ def _key(run: Run) -> str:
     parts: list[Any] = [run.method] if run.own else []  # which is not timed
     parts += [run.network, run.width, run.batch_size, run.latent_dim, run.prior == "flow", run.posterior]
     parts += [run.discriminator_width, run.discriminator_batches] if run.method == "factor_vae" else []
-    return json.dumps([run.dataset if ":" in run.dataset else run.dataset == "dsprites", *parts])
+    return json.dumps([run.dataset if ":" in run.dataset else _about(run.dataset).packed, *parts])
 
 
 def _measured(todo: Sequence[Run], root: Path, places: int, threads: int) -> dict[str, dict]:
@@ -255,8 +258,8 @@ def trial(run: Run) -> dict[str, float]:
 
     began = time.perf_counter()
     rng = np.random.default_rng(0)
-    packed, image = run.dataset == "dsprites", _shape(run.dataset)
-    shape = (run.images_per_step, *((512,) if packed else image))
+    _, image, packed = _about(run.dataset)
+    shape = (run.images_per_step, *((-(-math.prod(image) // 8),) if packed else image))
     batch = tf.constant(rng.integers(256, size=shape, dtype=np.uint8))
     grid = FactorGrid(("n", "m"), (_TRIAL_IMAGES // 10, 10))
     stand_in = np.broadcast_to(np.uint8(0), (_TRIAL_IMAGES, *image))

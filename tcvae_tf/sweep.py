@@ -33,6 +33,8 @@ PAPER: dict[str, dict[str, Any]] = {
 }
 #: What of these is our choice, since the paper's is not known.
 OURS = {"pose": ("batch_size", "steps")}
+#: Where a preset has its fields and its seeds of each part.
+_FIELDS = {"dsprites": ("dsprites", "seeds"), "faces3d": ("faces", "fewer_seeds"), "pose": ("pose", "fewer_seeds")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +74,17 @@ class Preset:
 
     def of(self, part: str) -> dict[str, Any]:
         """Run fields on a part of PAPER that differ from the paper's."""
-        return {"dsprites": self.dsprites, "faces3d": self.faces, "pose": self.pose}[part]
+        fields: dict[str, Any] = getattr(self, _FIELDS[part][0])
+        return fields
+
+    def changed(self, part: str, fields: dict[str, Any]) -> Preset:
+        """A preset with other fields on a part of PAPER."""
+        changes: dict[str, Any] = {_FIELDS[part][0]: fields}
+        return dataclasses.replace(self, **changes)
 
     def seeds_of(self, part: str) -> tuple[int, ...]:
-        return self.seeds if part == "dsprites" else self.fewer_seeds
+        seeds: tuple[int, ...] = getattr(self, _FIELDS[part][1])
+        return seeds
 
     def factor_vae(self, part: str, tc_weight: float) -> dict[str, Any]:
         """The variant of FactorVAE: twice the iterations of the others, as the paper has it, of two batches each."""

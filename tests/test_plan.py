@@ -164,3 +164,11 @@ def test_images_that_cannot_occur_are_not_counted(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     run = tc.Run(dataset="partial_data:some", width=8, batch_size=2)
     assert plan.images(run) == len(runs.load(run)) == 5
+    assert plan._about(run.dataset).packed
+
+
+def test_a_plan_knows_the_images_of_a_data_set_without_loading_it():
+    for name, known in tc.datasets.KNOWN.items():
+        data, told = tc.load(name), plan._about(name)
+        assert (told.grid, told.image_shape) == (data.grid, data.image_shape)
+        assert told.packed == (data.storage.ndim == 2) == (known.title == "dSprites")

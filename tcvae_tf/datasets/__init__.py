@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
 from pathlib import Path
 
-from tcvae_tf.datasets import basel, cache, dsprites, faces3d, named
+from tcvae_tf.datasets import named
 from tcvae_tf.datasets.arrays import from_arrays
 from tcvae_tf.datasets.dataset import Dataset, decode
+from tcvae_tf.datasets.known import KNOWN
 from tcvae_tf.words import suggest
 
-__all__ = ["SOURCES", "Dataset", "decode", "from_arrays", "load"]
+__all__ = ["KNOWN", "SOURCES", "Dataset", "decode", "from_arrays", "load"]
 
 SOURCES = ("auto", "npz", "tfds", "generated")
 
@@ -37,7 +35,7 @@ def load(name: str = "dsprites", path: str | Path | None = None, source: str = "
         raise ValueError(f"unknown source {source!r}; {suggest(source, SOURCES)}")
     check_name(name)
     if ":" not in name:
-        return _LOADERS[name](path, source)
+        return KNOWN[name].load(path, source)
     if path is not None or source != "auto":
         raise ValueError(f"{name} is a function of yours, which takes no path and no source; leave them out")
     return _custom(name)
@@ -48,16 +46,15 @@ def check_name(name: str) -> None:
     Raises:
       ValueError: neither one of ours nor module:function.
     """
-    if not isinstance(name, str) or (":" not in name and name not in _LOADERS):
-        raise ValueError(f"unknown data set {name!r}; {suggest(name, [*_LOADERS, 'module:function'])}")
+    if not isinstance(name, str) or (":" not in name and name not in KNOWN):
+        raise ValueError(f"unknown data set {name!r}; {suggest(name, [*KNOWN, 'module:function'])}")
 
 
 def origin(name: str) -> str | None:
     """Which of several unlike image sets `load(name)` would take, by the name of its source; None where there is but
     one, or all sources hold the same images."""
-    if name != "faces3d":
-        return None
-    return "stand-in" if basel.find(cache.directory()) is None else "basel"
+    known = KNOWN.get(name)
+    return known.origin() if known and known.origin else None
 
 
 def _custom(name: str) -> Dataset:
@@ -73,66 +70,3 @@ def _custom(name: str) -> Dataset:
     if data.name == "custom":  # it gave itself no name
         data.name = name
     return data
-
-
-def _dsprites(path: str | Path | None, source: str) -> Dataset:
-    path = None if path is None else Path(path).expanduser()
-    npz = cache.directory() if path is None else path
-    npz = npz / dsprites.OFFICIAL_FILE if npz.is_dir() or path is None else npz
-    tfds_home = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser() if path is None else path
-    prepared = dsprites.prepared_by_tfds(tfds_home)
-    if path is not None and source == "generated":
-        raise ValueError("source='generated' reads no file; leave path out")
-    if source == "auto" and path is not None and not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or directory; leave path out to generate dSprites")
-    if source == "auto":
-        if npz.is_file():
-            source = "npz"
-        elif prepared is not None:
-            source = "tfds"
-        elif path is None:
-            source = "generated"
-        else:
-            raise ValueError(f"{path}: holds neither {dsprites.OFFICIAL_FILE} nor a prepared TFDS dsprites")
-    sha256: str | None = None
-    build: Callable[[cache.Writer], None]
-    if source == "npz":
-        name, build = f"dsprites-npz-{_stamp(npz)}", functools.partial(dsprites.read_official, npz)
-    elif source == "tfds":
-        name = f"dsprites-tfds-{_stamp(prepared or tfds_home / 'dsprites')}"
-        build = functools.partial(dsprites.read_tfds, tfds_home)
-    else:
-        name, build, sha256 = "dsprites-generated-1", dsprites.generate, dsprites.SHA256_PACKED
-    storage, digest = cache.cached(name, (len(dsprites.GRID), 512), build, sha256)
-    return Dataset(storage, dsprites.GRID, dsprites.IMAGE_SHAPE, "dsprites", source, digest)
-
-
-def _faces3d(path: str | Path | None, source: str) -> Dataset:
-    if source == "tfds":
-        raise ValueError("faces3d is not read from TFDS; choose source='auto', 'npz' or 'generated'")
-    if source == "generated" and path is not None:
-        raise ValueError("source='generated' reads no file; leave path out")
-    home = cache.directory() if path is None else Path(path).expanduser()
-    file = None if source == "generated" else basel.find(home)
-    if file is None and (source == "npz" or path is not None):
-        raise FileNotFoundError(f"{home}: no {basel.FILES[0]}, .npz or .pth; source='generated' renders a stand-in")
-    shape = (len(faces3d.GRID), *faces3d.IMAGE_SHAPE)
-    if file is None:
-        storage, digest = cache.cached(faces3d.CACHE_NAME, shape, faces3d.generate, faces3d.SHA256)
-        return Dataset(storage, faces3d.GRID, faces3d.IMAGE_SHAPE, "faces3d", "stand-in", digest)
-    read = functools.partial(basel.read, file, faces3d.GRID)
-    storage, digest = cache.cached(f"faces3d-basel-{_stamp(file)}", shape, read)
-    return Dataset(storage, faces3d.GRID, faces3d.IMAGE_SHAPE, "faces3d", "basel", digest)
-
-
-def _stamp(path: Path) -> str:
-    """Eight hex digits that change when the file at `path` does; zeros when there is none, which the reader reports."""
-    import hashlib
-
-    if not path.exists():
-        return "0" * 8
-    stat = path.stat()
-    return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:8]
-
-
-_LOADERS = {"dsprites": _dsprites, "faces3d": _faces3d}
