@@ -195,10 +195,9 @@ def test_what_reads_records_and_disks_never_imports_tensorflow(root):
     assert "deleted 8 files" in done.stdout
 
 
-def test_the_module_is_the_command():
-    done = subprocess.run(
-        [sys.executable, "-m", "tcvae_tf.cli", "--version"], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("module", ["tcvae_tf", "tcvae_tf.cli"])
+def test_the_module_is_the_command(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{tc.__version__}\n")
 
 

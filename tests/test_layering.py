@@ -32,6 +32,7 @@ ROOMS = [
     {"sweep"},
     {"scoring", "explore", "cleaning", "compare"},
     {"cli"},
+    {"__main__"},
 ]
 #: Leaves: what they may import, and from which room on they may be imported.
 LEAVES = {"plots": ({"files"}, "callbacks"), "results": ({"files"}, "sweep")}
