@@ -186,9 +186,24 @@ def explain(rows: Sequence[Row]) -> str:
         "pythae's script for it, which we read, has this network, batch, optimizer, estimator and β, all images, none "
         "held out, and one seed (S); what its two numbers were printed from we do not know. The authors' code had "
         "settings of its own.",
+        _epsilon(),
         f"Machine: {rows[-1]['device']}; commit {rows[-1]['commit']} at its end. Epochs before a resumption by another "
         "commit may have been rounded otherwise",
         _so_far(rows),
+    )
+
+
+def _epsilon() -> str:
+    """What Adam's ε is in Keras, and in PyTorch, on which both published numbers were made."""
+
+    def times(step: int) -> str:
+        return f"{1 / math.sqrt(1 - 0.999**step):.2g}"
+
+    return (
+        f"One setting is not the same: Keras adds Adam's ε, here {_RUN.adam_epsilon:g}, before the bias correction of "
+        "the second moment, PyTorch after it, so that step t of ours has PyTorch's ε / √(1 − 0.999ᵗ), "
+        f"{times(1)} times as much in the first step, {times(100)} times in the 100th and {times(1000)} times in the "
+        "1,000th: until then weights whose gradients are small move less; what that does to the end we do not know"
     )
 
 

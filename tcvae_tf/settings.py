@@ -133,7 +133,7 @@ class Run:
     head: str = _option("log_scale", "what the encoder's last layer gives: log_scale or log_variance")
     batch_size: int = _option(2048, "images in a batch, B")
     learning_rate: float = _option(1e-3, "of Adam")
-    adam_epsilon: float = _option(1e-8, "of Adam; 1e-8 is PyTorch's default")
+    adam_epsilon: float = _option(1e-8, "of Adam, before the bias correction as in Keras; 1e-8 is PyTorch's default")
     epochs: int = _option(50, "passes over the data")
     steps: int = _option(0, "training steps; overrides epochs when not 0")
     thin: int = _option(1, "keep every k-th value of each factor, for trials")

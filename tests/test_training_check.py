@@ -66,6 +66,7 @@ def test_nothing_is_claimed_before_the_last_epoch(tmp_path):
     assert training_check.check(rows, PAPER)[0].verdict == "not decided: 737 of 36,850 steps so far"
     assert "737 of 36,850 steps so far" in training_check.caption(rows)
     assert "737 of 36,850 steps so far" in training_check.explain(rows)
+    assert "32 times as much in the first step, 3.2 times in the 100th and 1.3" in training_check.explain(rows)
     assert "Machine: CPU of ours, threads: 2; commit 0123abc" in training_check.explain(rows)
 
 
@@ -113,3 +114,13 @@ def test_a_curve_is_kept_as_far_as_it_has_come(tmp_path, monkeypatch, capsys):
 
 def test_all_leaves_the_check_out():
     assert training_check not in reproduce._chosen(reproduce._parser().parse_args(["all"]), reproduce.HISTORIES)
+
+
+def test_keras_adds_the_epsilon_of_adam_before_the_bias_correction_as_the_notes_say():
+    import keras
+
+    weight, gradient = keras.Variable(0.0), 1e-3
+    keras.optimizers.Adam(1e-3, epsilon=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [weight])
+    pytorch = 1e-3 * gradient / (gradient + 1e-4)
+    assert float(weight) == pytest.approx(-1e-3 * gradient / (gradient + 1e-4 / (1 - 0.999) ** 0.5), rel=1e-4)
+    assert abs(float(weight)) < pytorch / 3
