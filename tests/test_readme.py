@@ -175,6 +175,31 @@ def test_the_numbers_of_figure_4_are_those_of_the_records():
     assert all(claim.holds for claim in claims)
 
 
+def test_the_numbers_of_the_faces_are_those_of_the_records():
+    from reproduce import fig2_beta_sweep, fig3_mig_distribution, methods
+
+    rows, text = recorded(fig3_mig_distribution)
+    ours, *others = (
+        results.values(methods.tuned(rows, "faces3d", name), "mig") for name in ("beta_tcvae", "beta_vae", "vae")
+    )
+    tests = [results.compare(ours, other) for other in others]
+    told = [results.p_text(test.p) for test in tests]
+    assert (
+        f"a median MIG of {spread(ours)} with β-TCVAE (β = 6), {spread(others[0])} with β-VAE (β = 4; {told[0]})"
+        in text
+    )
+    assert f"{spread(others[1])} with VAE ({told[1]})." in text and {len(ours), *map(len, others)} == {3}
+    mig, elbo = (
+        claim
+        for claim in fig2_beta_sweep.check(recorded(fig2_beta_sweep)[0], [])
+        if "same β" in claim.text and "Faces" in claim.text
+    )
+    parts = [claim.ours.split("; ") for claim in (mig, elbo)]
+    assert f"β-TCVAE is ahead in MIG ({parts[0][1]}) and in ELBO ({parts[1][1]})." in text
+    assert {part[2] for part in parts} == {"n = 2 and 2 seeds"} and "in two seeds that have them all" in text
+    assert not any(found.p < 0.05 for found in (*tests, mig, elbo))
+
+
 def test_the_numbers_of_the_estimators_are_those_of_the_records():
     from reproduce import ablations
 
