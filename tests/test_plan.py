@@ -168,7 +168,7 @@ def test_images_that_cannot_occur_are_not_counted(tmp_path, monkeypatch):
 
 
 def test_a_plan_knows_the_images_of_a_data_set_without_loading_it():
-    for name, known in tc.datasets.KNOWN.items():
+    for name in tc.datasets.KNOWN:
         data, told = tc.load(name), plan._about(name)
         assert (told.grid, told.image_shape) == (data.grid, data.image_shape)
-        assert told.packed == (data.storage.ndim == 2) == (known.title == "dSprites")
+        assert told.packed == (data.storage.ndim == 2)

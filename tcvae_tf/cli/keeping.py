@@ -82,16 +82,15 @@ def _prepare(values: Any, data: Dataset) -> None:
 def _verify(values: Any) -> int:
     known = datasets.KNOWN.get(values.dataset)
     if known is None or known.differences is None:
-        able = " or ".join(name for name, known in datasets.KNOWN.items() if known.differences)
+        able = " or ".join(name for name, one in datasets.KNOWN.items() if one.differences)
         raise UnusableError(f"verify is for {able}; nothing that is generated equals a file of {values.dataset}")
     path = Path(values.path).expanduser() if values.path else cache.directory()
     path = path / known.published if path.is_dir() else path
     generated = datasets.load(values.dataset, source="generated")
     found = known.differences(path, generated.storage)
     if found.images:
-        where = ", ".join(
-            f"{name} {value}" for name, value in zip(generated.grid.names, found.first or (), strict=True)
-        )
+        first = zip(generated.grid.names, found.first or (), strict=True)
+        where = ", ".join(f"{name} {value}" for name, value in first)
         text = f"{path}: {found.images:,} of {len(generated):,} images differ from the generated ones (pixels: "
         text += f"{found.pixels:,}); the first at value indices {where}"
     else:
