@@ -135,6 +135,7 @@ def explain(rows: Sequence[Row]) -> str:
         "highest, β was chosen for both methods by these runs themselves, so p is not that of a β fixed before: to "
         "choose one's own lowers it, to choose the other's raises it",
         methods.one_latent(methods.alike(rows)),
+        methods.by_latents(methods.alike(rows)),
         _seen_by_mws(methods.alike(rows)),
         methods.effort(rows),
     )

@@ -212,6 +212,31 @@ def one_latent(rows: Sequence[Row]) -> str:
     )
 
 
+def by_latents(rows: Sequence[Row]) -> str:
+    """The ELBO of runs of one method and β by how many latents are active, where that differs among them."""
+    told = []
+    for dataset in present(rows):
+        for method in ("vae", *OVER_BETA):
+            for beta in betas(rows, dataset):
+                runs: dict[int, list[Row]] = {}
+                for line in of(rows, dataset, method, beta):
+                    runs.setdefault(int(line["active_units"]), []).append(line)
+                if len(runs) < 2:
+                    continue
+                medians = [
+                    f"{count}: {results.median(results.values(lines, 'elbo')).value:.1f} (n = {len(lines)})"
+                    for count, lines in sorted(runs.items())
+                ]
+                name = NAMES[method] if method == "vae" else f"{NAMES[method]} (β = {beta:g})"
+                told.append(f"{name} on {TITLES[dataset]}, {', '.join(medians)}")
+    if not told:
+        return ""
+    return (
+        "Seeds of one method and β differ in how many latents are active. Median ELBO in nats by that number: "
+        f"{'; '.join(told)}"
+    )
+
+
 def monotone(text: str, paper: str, found: Correlation, falls: bool = False) -> Claim:
     """The claim that one quantity rises with another, or falls, among the runs of a seed."""
     if found.rho is None:

@@ -31,7 +31,7 @@ _TOLERANCE = 0.02
 
 #: Means over the minibatches of an epoch, as Keras' history has them, and exact measures of all images.
 _TERMS = ("loss", "reconstruction", "kl", "mutual_information", "total_correlation", "dimension_kl")
-_EXACT = ("data_elbo", "data_mig", "data_total_correlation", "data_mutual_information")
+_EXACT = ("data_elbo", "data_mig", "data_total_correlation", "data_mutual_information", "data_active_units")
 
 
 def runs(preset: Preset) -> list[Run]:
@@ -112,6 +112,14 @@ def measured(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["data_mig"]]
 
 
+_NOT_KEPT = "not kept"
+
+
+def _active(row: Row) -> str:
+    """How many latents were active at a measurement; earlier files do not say."""
+    return f"{float(row['data_active_units']):g}" if row.get("data_active_units") else _NOT_KEPT
+
+
 def caption(rows: Sequence[Row]) -> str:
     told = f"{rows[0]['network']}, batch {rows[0]['batch']}; one seed"
     told += "; * published: losses at the end of such a training (pythae's), the paper's median MIG"
@@ -155,7 +163,8 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     course: list[list[object]] = []
     for row in measured(rows):
         course.append([row["epoch"], *(f"{value(row):.1f}" for value in _QUANTITIES.values())])
-        course[-1] += [f"{float(row['data_elbo']):.1f}", *(f"{float(row[name]):.3f}" for name in _EXACT[1:])]
+        course[-1] += [f"{float(row['data_elbo']):.1f}", *(f"{float(row[name]):.3f}" for name in _EXACT[1:4])]
+        course[-1] += [_active(row)]
     measures = [
         "epoch",
         *(f"{name}, minibatches" for name in _QUANTITIES),
@@ -163,6 +172,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         "MIG",
         "TC (nats), exact",
         "I (nats), exact",
+        "active latents",
     ]
     mig = _published(paper, "median MIG", "fig3")
     cited = f"What is cited as the paper's median of MIG is {mig['value']} ({mig['mark']})"
@@ -187,6 +197,7 @@ def explain(rows: Sequence[Row]) -> str:
         "held out, and one seed (S); what its two numbers were printed from we do not know. The authors' code had "
         "settings of its own.",
         _epsilon(),
+        _latents(rows),
         f"Machine: {rows[-1]['device']}; commit {rows[-1]['commit']} at its end. Epochs before a resumption by another "
         "commit may have been rounded otherwise",
         _so_far(rows),
@@ -204,6 +215,17 @@ def _epsilon() -> str:
         "the second moment, PyTorch after it, so that step t of ours has PyTorch's ε / √(1 − 0.999ᵗ), "
         f"{times(1)} times as much in the first step, {times(100)} times in the 100th and {times(1000)} times in the "
         "1,000th: until then weights whose gradients are small move less; what that does to the end we do not know"
+    )
+
+
+def _latents(rows: Sequence[Row]) -> str:
+    """What may tell this training from the published ones, as far as it was kept."""
+    exact = measured(rows)
+    kept = _active(exact[-1]) if exact else _NOT_KEPT
+    used = "was not kept" if kept == _NOT_KEPT else f"was {kept} at epoch {exact[-1]['epoch']}"
+    return (
+        "Runs of one β in figure 2 whose ELBO lies far apart differ in how many latents are active, which is told "
+        f"there; how many were in this training {used}, and of the published ones we do not know it"
     )
 
 

@@ -159,11 +159,11 @@ class Measures(keras.callbacks.Callback):
     """Exact MIG and the ELBO decomposition over the whole data set, during training.
 
     Encodes the data after the first epoch, every `every`-th, and the last one that `fit` was asked for, and adds to the
-    epoch's logs `data_mig`, `data_elbo`, `data_reconstruction`, `data_mutual_information`, `data_total_correlation` and
-    `data_dimension_kl` (summed over the latents), in nats where they are no scores. Epochs in between repeat what was
-    measured last. So they are in the history, and callbacks that come later in the list see them: TensorBoard,
-    CSVLogger, EarlyStopping(monitor="data_mig", mode="max"). The running means of the loss's terms, which Keras logs
-    without `data_`, are minibatch estimates and no nats to report.
+    epoch's logs `data_mig`, `data_elbo`, `data_reconstruction`, `data_mutual_information`, `data_total_correlation`,
+    `data_dimension_kl` (summed over the latents) and `data_active_units`, in nats where they are no scores or counts.
+    Epochs in between repeat what was measured last. So they are in the history, and callbacks that come later in the
+    list see them: TensorBoard, CSVLogger, EarlyStopping(monitor="data_mig", mode="max"). The running means of the
+    loss's terms, which Keras logs without `data_`, are minibatch estimates and no nats to report.
 
     Training is not disturbed: a model that was measured ends with the same bits as one that was not.
 
@@ -197,7 +197,15 @@ class Measures(keras.callbacks.Callback):
         if logs is not None:
             logs.update({f"data_{name}": value for name, value in self._found.items()})
 
-    _NAMES = ("mig", "elbo", "reconstruction", "mutual_information", "total_correlation", "dimension_kl")
+    _NAMES = (
+        "mig",
+        "elbo",
+        "reconstruction",
+        "mutual_information",
+        "total_correlation",
+        "dimension_kl",
+        "active_units",
+    )
 
     def _measure(self) -> dict[str, float]:
         encoded = codes.encode(self.model, self.data, verbose=0)
@@ -211,6 +219,7 @@ class Measures(keras.callbacks.Callback):
             parts.mutual_information,
             parts.total_correlation,
             float(parts.dimension_kl.sum()),
+            float(metrics.active_units(encoded).score),
         )
         return dict(zip(self._NAMES, values, strict=True))
 

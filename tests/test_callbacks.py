@@ -32,6 +32,7 @@ def test_the_last_measures_are_those_of_the_trained_model(squares):
     assert history["data_elbo"][-1] == parts.elbo
     assert history["data_total_correlation"][-1] == parts.total_correlation
     assert history["data_dimension_kl"][-1] == pytest.approx(parts.dimension_kl.sum())
+    assert history["data_active_units"][-1] == tc.active_units(codes).score
     assert history["data_elbo"][-1] > history["data_elbo"][0]
     terms = ("mutual_information", "total_correlation", "dimension_kl")
     whole = history["data_reconstruction"][0] - sum(history[f"data_{term}"][0] for term in terms)

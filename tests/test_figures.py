@@ -108,6 +108,18 @@ def test_runs_of_a_single_latent_are_told():
     assert "| 5 | 1 |" not in fig2_beta_sweep.tabulate(alone, []) and "| 1 | 1 |" in fig2_beta_sweep.tabulate(alone, [])
 
 
+def test_elbo_is_told_by_the_number_of_latents_where_seeds_differ_in_it():
+    rows = made_up.rows(fig2_beta_sweep.runs(CPU))
+    assert methods.by_latents(rows) == ""
+    (first, *others) = [line for line in rows if line["run.method"] == "beta_tcvae" and line["run.beta"] == "4"][:5]
+    for line in others:
+        line["elbo"] = "-110.04"
+    first["active_units"], first["elbo"] = "4", "-99.96"
+    told = methods.by_latents(rows)
+    assert told.endswith(" by that number: β-TCVAE (β = 4) on dSprites, 4: -100.0 (n = 1), 5: -110.0 (n = 4)")
+    assert told in fig2_beta_sweep.explain(rows)
+
+
 def test_where_mig_is_highest_is_compared_across_betas():
     rows = made_up.rows(fig2_beta_sweep.runs(CPU))
     best = {("beta_vae", 2.0): "0.3", ("beta_tcvae", 6.0): "0.45"}

@@ -232,6 +232,23 @@ def test_the_numbers_of_figure_5_and_of_the_check_are_those_of_their_files():
     assert f"ended with MIG {float(last['data_mig']):.3f} and {negative:.1f} nats of negative ELBO" in text
 
 
+def test_the_numbers_of_active_latents_are_those_of_the_records():
+    from reproduce import fig2_beta_sweep, methods
+
+    rows, text = recorded(fig2_beta_sweep)
+
+    def elbo(beta, latents):
+        lines = methods.of(rows, "dsprites", "beta_tcvae", beta)
+        return middle([line for line in lines if int(line["active_units"]) == latents], "elbo", 1)
+
+    assert (
+        f"β-TCVAE is {elbo(2, 4)} nats in place of {elbo(2, 3)} (β = 2) and {elbo(4, 4)} in place of {elbo(4, 3)} (β"
+        in text
+    )
+    most = [int(line["active_units"]) for line in methods.of(rows, "dsprites", "beta_tcvae", 6)]
+    assert (len(most), max(most)) == (5, 3)
+
+
 def test_the_numbers_of_table_1_are_those_of_its_file():
     from reproduce import table1_measures
 
