@@ -100,8 +100,10 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     for label, chosen in _variants(rows).items():
         cells = [methods.medians(chosen, name, digits) for name, (_, digits) in QUANTITIES.items()]
         steps = ", ".join(sorted({line["steps"] for line in chosen}, key=int))
-        lines.append([label, *cells, steps, "" if label == _BASE else _beside(_compared(rows, label))])
-    header = ["variant", *(axis for axis, _ in QUANTITIES.values()), "steps", "MIG above the base's, two-sided"]
+        beside = "" if label == _BASE else _beside(_compared(rows, label))
+        lines.append([label, *cells, methods.active(chosen), steps, beside])
+    header = ["variant", *(axis for axis, _ in QUANTITIES.values()), "active latents, median", "steps"]
+    header += ["MIG above the base's, two-sided"]
     return f"{_base(rows)[0].upper()}{_base(rows)[1:]}.\n\n{results.table(header, lines)}"
 
 
@@ -143,8 +145,8 @@ def explain(rows: Sequence[Row]) -> str:
     told = [_estimators(rows, estimators)] if estimators else []
     if others := [label for label in found if label not in estimators]:
         told.append(
-            f"The other changes, by the difference of medians from the base: {_differences(rows, others)}. A smaller "
-            "batch takes more steps an epoch."
+            f"The other changes, by the difference of medians from the base: {_differences(rows, others)}."
+            f"{_batches(rows, others)}"
         )
     if found:
         told.append("p is of a two-sided exact rank test, not corrected for the number of tests." + _floor(rows))
@@ -165,9 +167,21 @@ def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
         "sampling) is unbiased for q(z); MSS as released has the weights of the authors' code, which stand in the "
         "wrong column. No publication that we know of has compared them with an MSS whose weights are right, so there "
         f"is no claim to check. β was not tuned anew for each. Medians: {'; '.join(medians)}. Difference from MWS: "
-        f"{_differences(rows, found, tuple(QUANTITIES))}. MWS sees no more than log B nats of I, here "
+        f"{_differences(rows, found)}. MWS sees no more than log B nats of I, here "
         f"{_sees(rows)}, and counts what a code holds beyond them as TC, which β weights; of MSS that bound is log N."
         f"{_processors(rows, found)}"
+    )
+
+
+def _batches(rows: Sequence[Row], found: Sequence[str]) -> str:
+    """What the size of a batch changes beside itself; "" where no other was run."""
+    sizes = [label.removeprefix("B = ") for label in found if label.startswith("B = ")]
+    if not sizes:
+        return ""
+    seen = ", ".join(f"{math.log(int(size)):.1f} (B = {size})" for size in sizes)
+    return (
+        " A smaller batch takes more steps an epoch, all variants as many epochs. And the larger B, the more of I "
+        f"does MWS see before it counts it as TC: log B is {seen} and {_sees(rows)} nats (base)."
     )
 
 
@@ -188,9 +202,10 @@ def _sees(rows: Sequence[Row]) -> str:
     return ", ".join(f"{math.log(size):.1f}" for size in sorted(sizes))
 
 
-def _differences(rows: Sequence[Row], found: Sequence[str], names: Sequence[str] = ("mig", "total_correlation")) -> str:
+def _differences(rows: Sequence[Row], found: Sequence[str]) -> str:
     return "; ".join(
-        f"{label}: {', '.join(f'{QUANTITIES[name][0].split()[0]} {_difference(rows, label, name)}' for name in names)}"
+        f"{label}: "
+        f"{', '.join(f'{axis.split()[0]} {_difference(rows, label, name)}' for name, (axis, _) in QUANTITIES.items())}"
         for label in found
     )
 

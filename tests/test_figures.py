@@ -262,6 +262,8 @@ def test_each_ablation_changes_one_thing_of_the_base():
     labels = [line.split(" | ")[0].strip("| ") for line in table.splitlines()[4:]]
     assert labels == ["base", "α = 0", "MSS", "MSS as released", "flow prior", "B = 256", "B = 1024", "B = 2048"]
     assert table.startswith("Base: α = 1, β = 6, MWS, prior = normal, B = 512.")
+    told = ablations.explain(made_up.rows(ablations.runs(CPU)))
+    assert "log B is 5.5 (B = 256), 6.9 (B = 1024), 7.6 (B = 2048) and 6.2 nats (base)." in told
     alone = ablations.tabulate(made_up.rows([base]), [])
     assert alone.startswith("Base: ") and "| base | " in alone
 

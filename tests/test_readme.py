@@ -185,8 +185,7 @@ def test_the_numbers_of_the_faces_are_those_of_the_records():
     tests = [results.compare(ours, other) for other in others]
     told = [results.p_text(test.p) for test in tests]
     assert (
-        f"a median MIG of {spread(ours)} with β-TCVAE (β = 6), {spread(others[0])} with β-VAE (β = 4; {told[0]})"
-        in text
+        f"Median MIG is {spread(ours)} with β-TCVAE (β = 6), {spread(others[0])} with β-VAE (β = 4; {told[0]})" in text
     )
     assert f"{spread(others[1])} with VAE ({told[1]})." in text and {len(ours), *map(len, others)} == {3}
     mig, elbo = (
@@ -195,8 +194,15 @@ def test_the_numbers_of_the_faces_are_those_of_the_records():
         if "same β" in claim.text and "Faces" in claim.text
     )
     parts = [claim.ours.split("; ") for claim in (mig, elbo)]
-    assert f"β-TCVAE is ahead in MIG ({parts[0][1]}) and in ELBO ({parts[1][1]})." in text
-    assert {part[2] for part in parts} == {"n = 2 and 2 seeds"} and "in two seeds that have them all" in text
+    least = "the least that three seeds against three can have"
+    assert f"β-TCVAE is ahead in MIG ({parts[0][1]}, {least}) and in ELBO ({parts[1][1]}): its median" in text
+    assert {part[2] for part in parts} == {"n = 3 and 3 seeds"} and round(20 * mig.p, 9) == 1
+    a, b, c, d = (
+        middle(methods.of(recorded(fig2_beta_sweep)[0], "faces3d", method, beta), "mig", 3)
+        for method in ("beta_tcvae", "beta_vae")
+        for beta in (6, 10)
+    )
+    assert f"its median MIG is {a} at β = 6 and {b} at β = 10, that of β-VAE {c} and {d}." in text
     assert not any(found.p < 0.05 for found in (*tests, mig, elbo))
 
 
@@ -233,7 +239,7 @@ def test_the_numbers_of_figure_5_and_of_the_check_are_those_of_their_files():
 
 
 def test_the_numbers_of_active_latents_are_those_of_the_records():
-    from reproduce import fig2_beta_sweep, methods
+    from reproduce import ablations, fig2_beta_sweep, methods
 
     rows, text = recorded(fig2_beta_sweep)
 
@@ -246,7 +252,12 @@ def test_the_numbers_of_active_latents_are_those_of_the_records():
         in text
     )
     most = [int(line["active_units"]) for line in methods.of(rows, "dsprites", "beta_tcvae", 6)]
-    assert (len(most), max(most)) == (5, 3)
+    assert (len(most), max(most)) == (5, 3) and "At β = 6 none of its five runs has a fourth, but" in text
+    large = ablations._variants(recorded(ablations)[0])["B = 2048"]
+    with_fourth = [line for line in large if int(line["active_units"]) == 4]
+    assert f"but {len(with_fourth)} of {len(large)} with batches of 2,048, the paper's, after a quarter of" in text
+    (base,) = {int(line["steps"]) for line in methods.of(rows, "dsprites", "beta_tcvae", 6)}
+    assert {4 * int(line["steps"]) for line in large} == {base}
 
 
 def test_the_numbers_of_table_1_are_those_of_its_file():

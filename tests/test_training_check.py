@@ -88,13 +88,13 @@ def test_figure_and_table_show_the_published_numbers(tmp_path, measured):
     assert "| TC as MWS estimates it (nats) | 125.0 (of the two) | 125.2 (of the two) | 140.0 | +12.0% |" in table
     assert "MWS sees no more than log B = 6.9 nats" in table or measured is None
     assert ("| 1 | 100.0 | 800.0 | -90.0 | 0.300 | 0.500 | 8.400 | not kept |" in table) is (measured is not None)
-    assert "how many were in this training was not kept" in training_check.explain(rows)
+    assert "How many were in this training was not kept" in training_check.explain(rows)
 
 
 def test_the_number_of_active_latents_is_told_where_it_was_kept(tmp_path):
     rows = collected(tmp_path, {**line(5, 0, 3685, 800.0, 0.3), "data_active_units": "4.0"})
     assert "| 0.300 | 0.500 | 8.400 | 4 |" in training_check.tabulate(rows, PAPER)
-    assert "how many were in this training was 4 at epoch 5" in training_check.explain(rows)
+    assert "How many were in this training was 4 at epoch 5" in training_check.explain(rows)
 
 
 @pytest.mark.parametrize(("loss", "objective", "more"), [(800.0, 140.0, False), (715.0, 124.3, True)])
