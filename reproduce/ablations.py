@@ -148,6 +148,8 @@ def explain(rows: Sequence[Row]) -> str:
             f"The other changes, by the difference of medians from the base: {_differences(rows, others)}."
             f"{_batches(rows, others)}"
         )
+    if latents := methods.by_latents(_variants(rows)):
+        told.append(f"{latents}.")
     if found:
         told.append("p is of a two-sided exact rank test, not corrected for the number of tests." + _floor(rows))
     return "\n\n".join(told) + "\n" if told else ""

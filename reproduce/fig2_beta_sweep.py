@@ -135,10 +135,23 @@ def explain(rows: Sequence[Row]) -> str:
         "highest, β was chosen for both methods by these runs themselves, so p is not that of a β fixed before: to "
         "choose one's own lowers it, to choose the other's raises it",
         methods.one_latent(methods.alike(rows)),
-        methods.by_latents(methods.alike(rows)),
+        methods.by_latents(_settings(methods.alike(rows))),
         _seen_by_mws(methods.alike(rows)),
         methods.effort(rows),
     )
+
+
+def _settings(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The runs of each data set, method and β, by its name; those at β = 1 are the VAE's."""
+    found = {}
+    for dataset in methods.present(rows):
+        where = methods.TITLES[dataset]
+        found[f"{methods.NAMES['vae']} on {where}"] = methods.of(rows, dataset, "vae")
+        for method in methods.OVER_BETA:
+            for beta in methods.betas(rows, dataset, above=1):
+                name = f"{methods.NAMES[method]} (β = {beta:g}) on {where}"
+                found[name] = methods.of(rows, dataset, method, beta)
+    return found
 
 
 def _seen_by_mws(rows: Sequence[Row]) -> str:

@@ -212,28 +212,23 @@ def one_latent(rows: Sequence[Row]) -> str:
     )
 
 
-def by_latents(rows: Sequence[Row]) -> str:
-    """The ELBO of runs of one method and β by how many latents are active, where that differs among them."""
+def by_latents(alike: Mapping[str, Sequence[Row]]) -> str:
+    """The ELBO of runs that are alike but for the seed, by how many latents are active, where that differs."""
     told = []
-    for dataset in present(rows):
-        for method in ("vae", *OVER_BETA):
-            for beta in betas(rows, dataset):
-                runs: dict[int, list[Row]] = {}
-                for line in of(rows, dataset, method, beta):
-                    runs.setdefault(int(line["active_units"]), []).append(line)
-                if len(runs) < 2:
-                    continue
-                medians = [
-                    f"{count}: {results.median(results.values(lines, 'elbo')).value:.1f} (n = {len(lines)})"
-                    for count, lines in sorted(runs.items())
-                ]
-                name = NAMES[method] if method == "vae" else f"{NAMES[method]} (β = {beta:g})"
-                told.append(f"{name} on {TITLES[dataset]}, {', '.join(medians)}")
+    for name, rows in alike.items():
+        runs: dict[int, list[Row]] = {}
+        for line in rows:
+            runs.setdefault(int(line["active_units"]), []).append(line)
+        medians = [
+            f"{count}: {results.median(results.values(lines, 'elbo')).value:.1f} (n = {len(lines)})"
+            for count, lines in sorted(runs.items())
+        ]
+        told += [f"{name}, {', '.join(medians)}"] if len(medians) > 1 else []
     if not told:
         return ""
     return (
-        "Seeds of one method and β differ in how many latents are active. Median ELBO in nats by that number: "
-        f"{'; '.join(told)}"
+        "Runs that are alike but for the seed differ in how many latents are active. Median ELBO in nats by that "
+        f"number: {'; '.join(told)}"
     )
 
 

@@ -31,7 +31,14 @@ _TOLERANCE = 0.02
 
 #: Means over the minibatches of an epoch, as Keras' history has them, and exact measures of all images.
 _TERMS = ("loss", "reconstruction", "kl", "mutual_information", "total_correlation", "dimension_kl")
-_EXACT = ("data_elbo", "data_mig", "data_total_correlation", "data_mutual_information", "data_active_units")
+#: The latter with their formats.
+_EXACT = {
+    "data_elbo": ".1f",
+    "data_mig": ".3f",
+    "data_total_correlation": ".3f",
+    "data_mutual_information": ".3f",
+    "data_active_units": "g",
+}
 
 
 def runs(preset: Preset) -> list[Run]:
@@ -112,14 +119,6 @@ def measured(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["data_mig"]]
 
 
-_NOT_KEPT = "not kept"
-
-
-def _active(row: Row) -> str:
-    """How many latents were active at a measurement; earlier files do not say."""
-    return f"{float(row['data_active_units']):g}" if row.get("data_active_units") else _NOT_KEPT
-
-
 def caption(rows: Sequence[Row]) -> str:
     told = f"{rows[0]['network']}, batch {rows[0]['batch']}; one seed"
     told += "; * published: losses at the end of such a training (pythae's), the paper's median MIG"
@@ -163,8 +162,7 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     course: list[list[object]] = []
     for row in measured(rows):
         course.append([row["epoch"], *(f"{value(row):.1f}" for value in _QUANTITIES.values())])
-        course[-1] += [f"{float(row['data_elbo']):.1f}", *(f"{float(row[name]):.3f}" for name in _EXACT[1:4])]
-        course[-1] += [_active(row)]
+        course[-1] += [f"{float(row[name]):{form}}" if row.get(name) else "not kept" for name, form in _EXACT.items()]
     measures = [
         "epoch",
         *(f"{name}, minibatches" for name in _QUANTITIES),
@@ -220,13 +218,12 @@ def _epsilon() -> str:
 
 def _latents(rows: Sequence[Row]) -> str:
     """What may tell this training from the published ones, as far as it was kept."""
-    exact = measured(rows)
-    kept = _active(exact[-1]) if exact else _NOT_KEPT
-    used = "was not kept" if kept == _NOT_KEPT else f"was {kept} at epoch {exact[-1]['epoch']}"
+    counts = [(row["data_active_units"], row["epoch"]) for row in measured(rows) if row.get("data_active_units")]
+    used = f"was {float(counts[-1][0]):g} at epoch {counts[-1][1]}" if counts else "was not kept"
     return (
-        "Runs of one β whose ELBO lies far apart differ in how many latents are active: figure 2 tells it by β, the "
-        f"ablations by the size of the batch. How many were in this training {used}, and of the published ones we do "
-        "not know it. The authors' code takes batches of 2,048 where it is not told otherwise (S)"
+        "How ELBO goes with the number of active latents in shorter trainings, figure 2 tells by β and the ablations "
+        f"by the size of the batch. How many were in this training {used}, and of the published ones we do not know it. "
+        "The authors' code takes batches of 2,048 where it is not told otherwise (S)"
     )
 
 

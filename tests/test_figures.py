@@ -110,13 +110,12 @@ def test_runs_of_a_single_latent_are_told():
 
 def test_elbo_is_told_by_the_number_of_latents_where_seeds_differ_in_it():
     rows = made_up.rows(fig2_beta_sweep.runs(CPU))
-    assert methods.by_latents(rows) == ""
+    assert methods.by_latents({"all": rows}) == "" and "how many latents" not in fig2_beta_sweep.explain(rows)
     (first, *others) = [line for line in rows if line["run.method"] == "beta_tcvae" and line["run.beta"] == "4"][:5]
     for line in others:
         line["elbo"] = "-110.04"
     first["active_units"], first["elbo"] = "4", "-99.96"
-    told = methods.by_latents(rows)
-    assert told.endswith(" by that number: β-TCVAE (β = 4) on dSprites, 4: -100.0 (n = 1), 5: -110.0 (n = 4)")
+    told = "by that number: β-TCVAE (β = 4) on dSprites, 4: -100.0 (n = 1), 5: -110.0 (n = 4). MWS"
     assert told in fig2_beta_sweep.explain(rows)
 
 
@@ -264,6 +263,9 @@ def test_each_ablation_changes_one_thing_of_the_base():
     assert table.startswith("Base: α = 1, β = 6, MWS, prior = normal, B = 512.")
     told = ablations.explain(made_up.rows(ablations.runs(CPU)))
     assert "log B is 5.5 (B = 256), 6.9 (B = 1024), 7.6 (B = 2048) and 6.2 nats (base)." in told
+    rows = made_up.rows(ablations.runs(CPU))
+    next(line for line in rows if line["run.batch_size"] == "1024")["active_units"] = "4"
+    assert "by that number: B = 1024, 4: -" in ablations.explain(rows)
     alone = ablations.tabulate(made_up.rows([base]), [])
     assert alone.startswith("Base: ") and "| base | " in alone
 
