@@ -222,8 +222,8 @@ def _latents(rows: Sequence[Row]) -> str:
     used = f"was {float(counts[-1][0]):g} at epoch {counts[-1][1]}" if counts else "was not kept"
     return (
         "How ELBO goes with the number of active latents in shorter trainings, figure 2 tells by β and the ablations "
-        f"by the size of the batch. How many were in this training {used}, and of the published ones we do not know it. "
-        "The authors' code takes batches of 2,048 where it is not told otherwise (S)"
+        f"by the size of the batch. How many were in this training {used}, and of the published ones we do not know "
+        "it. The authors' code takes batches of 2,048 where it is not told otherwise (S)"
     )
 
 
