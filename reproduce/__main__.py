@@ -64,7 +64,7 @@ _EXAMPLES = """examples:
   python -m reproduce all --preset=cpu --recorded
                                                 on another machine, or when runs/ is lost: what results/ holds is done
   python -m reproduce check --threads=2 --workers=1
-                                                one run at paper size beside published losses: hours on two cores
+                                                two runs at paper size beside published losses: hours on two cores
   python -m reproduce all --draw                only redraws, from the records in results/
   python -m reproduce benchmark                 what training and measures cost: a quarter of an hour; less with --quick
 

@@ -28,7 +28,7 @@ def tell(rows: Sequence[Row], curves: Sequence[Row], check: Sequence[Row], paper
     told.append(_of_pilot(curves) if curves else "")
     if not any(told):
         return ""
-    told = [*filter(None, [*told, _of_check(check)])]
+    told = [*filter(None, told), *_of_check(check)]
     said = _listed({methods.NAMES[name]: float(line["value"]) for name, line in known.items()}, digits=2)
     marks = ", ".join(sorted({line["mark"] for line in known.values()}))
     usual = Run(**PAPER[DATASET])
@@ -71,16 +71,18 @@ def _of_pilot(curves: Sequence[Row]) -> str:
     )
 
 
-def _of_check(check: Sequence[Row]) -> str:
-    """The last exact MIG of the training at paper size; "" where there is none."""
-    measured = training_check.measured(check)
-    if not measured:
-        return ""
-    last = measured[-1]
-    return (
-        f"{training_check.TITLE} (batch {int(last['batch']):,}, one seed): β-TCVAE (β = {float(last['beta']):g}) "
-        f"{float(last['data_mig']):.3f} after {int(last['step']):,} of its {int(last['steps']):,} steps."
-    )
+def _of_check(check: Sequence[Row]) -> list[str]:
+    """The last exact MIG of each training at paper size."""
+    told = []
+    for lines in training_check.of(check).values():
+        if measured := training_check.measured(lines):
+            last = measured[-1]
+            told.append(
+                f"{training_check.TITLE} (batch {int(last['batch']):,}, one seed): β-TCVAE "
+                f"(β = {float(last['beta']):g}) {float(last['data_mig']):.3f} after {int(last['step']):,} of its "
+                f"{int(last['steps']):,} steps."
+            )
+    return told
 
 
 def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:

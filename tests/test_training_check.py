@@ -1,5 +1,7 @@
 """The training check: its settings, what it takes from a history that was cut, and when it says that numbers agree."""
 
+import dataclasses
+
 import pytest
 
 from reproduce import __main__ as reproduce
@@ -8,7 +10,7 @@ from tcvae_tf import results
 from tcvae_tf.sweep import PRESETS
 
 PAPER = methods.PUBLISHED
-(RUN,) = training_check.runs(PRESETS["cpu"])
+RUN, AUTHORS = training_check.runs(PRESETS["cpu"])
 
 
 def line(epoch, first, last, loss, measured=None):
@@ -22,20 +24,48 @@ def line(epoch, first, last, loss, measured=None):
     return {name: str(value) for name, value in {**reached, **terms, **exact}.items()}
 
 
-def collected(tmp_path, *lines):
-    (tmp_path / RUN.id).mkdir()
-    (tmp_path / RUN.id / "run.json").write_text('{"commit": "0123abc", "device": "CPU of ours, threads: 2"}')
+def collected(tmp_path, *lines, run=RUN):
+    (tmp_path / run.id).mkdir()
+    (tmp_path / run.id / "run.json").write_text('{"commit": "0123abc", "device": "CPU of ours, threads: 2"}')
     columns = dict.fromkeys(name for one in lines for name in one)
-    results.write_rows(tmp_path / RUN.id / "history.csv", [{**dict.fromkeys(columns, ""), **one} for one in lines])
-    return training_check.collect([RUN], tmp_path)
+    results.write_rows(tmp_path / run.id / "history.csv", [{**dict.fromkeys(columns, ""), **one} for one in lines])
+    return training_check.collect([run], tmp_path)
 
 
 def test_the_run_has_the_settings_of_the_published_ones():
     assert (RUN.method, RUN.beta, RUN.estimator, RUN.network, RUN.width) == ("beta_tcvae", 6.0, "mws", "mlp", 1200)
     assert (RUN.batch_size, RUN.learning_rate, RUN.adam_epsilon, RUN.head) == (1000, 1e-3, 1e-4, "log_variance")
     assert (RUN.epochs, RUN.steps, RUN.thin) == (50, 0, 1)
-    (small,) = training_check.runs(PRESETS["smoke"])
+    small, other = training_check.runs(PRESETS["smoke"])
     assert (small.width, small.steps, small.head) == (32, 20, "log_variance")
+    assert (other.width, other.steps, other.head) == (32, 20, "log_scale")
+
+
+def test_the_second_run_is_the_authors_by_default_and_so_the_paper_s():
+    from reproduce import fig3_mig_distribution
+
+    assert (AUTHORS.batch_size, AUTHORS.adam_epsilon, AUTHORS.head) == (2048, 1e-8, "log_scale")
+    assert dataclasses.replace(AUTHORS, batch_size=1000, adam_epsilon=1e-4, head="log_variance") == RUN
+    assert AUTHORS in fig3_mig_distribution.runs(PRESETS["paper"])
+
+
+def test_each_training_stands_beside_numbers_of_its_own(tmp_path):
+    rows = collected(tmp_path, line(50, 0, 36850, 711.0, 0.3))
+    rows += collected(tmp_path, line(49, 0, 17640, 712.0, 0.4), run=AUTHORS)
+    assert {whose: [row["id"] for row in lines] for whose, lines in training_check.of(rows).items()} == {
+        "pythae": [RUN.id],
+        "the authors' code": [AUTHORS.id],
+    }
+    claims = training_check.check(rows, PAPER)
+    assert [claim.paper[:9] for claim in claims] == ["85.5 (S, ", "710.4 (S,", "86.4 (S, ", "712.3 (S,"]
+    assert [claim.holds for claim in claims] == [False, True, None, None]
+    drawn = [axes.lines[1].get_ydata()[0] for axes in training_check.draw(rows).axes]
+    assert drawn == [85.5, 710.4, 0.45, 86.4, 712.3, 0.45]
+    assert "beside the authors' code: 17,640 of 18,000 steps so far" in training_check.caption(rows)
+    table = training_check.tabulate(rows, PAPER)
+    assert "| minibatches | pythae | ours, batch 1,000, epoch 50 | beside it |" in table
+    assert "| minibatches | the authors' code | ours, batch 2,048, epoch 49 | beside it |" in table
+    assert "log B = 6.9 nats" in table and "log B = 7.6 nats" in table
 
 
 def test_the_parts_of_an_epoch_are_one_mean_weighted_by_their_steps(tmp_path):
@@ -54,8 +84,9 @@ def test_a_measurement_is_taken_once(tmp_path):
 @pytest.mark.parametrize(("loss", "holds"), [(710.4 * 1.019, True), (710.4 * 1.021, False), (710.4 * 0.979, False)])
 def test_two_per_cent_from_the_published_number_is_agreement(tmp_path, loss, holds):
     rows = collected(tmp_path, line(50, 0, 36850, loss, 0.4))
-    elbo, objective = training_check.check(rows, PAPER)
+    elbo, objective, *others = training_check.check(rows, PAPER)
     assert objective.holds is holds
+    assert [(claim.ours, claim.holds) for claim in others] == [("not run", None)] * 2
     assert objective.paper.startswith("710.4 (S")
     assert elbo.holds is (abs(loss / 8 / 85.5 - 1) <= 0.02)
 
@@ -67,7 +98,7 @@ def test_nothing_is_claimed_before_the_last_epoch(tmp_path):
     assert "737 of 36,850 steps so far" in training_check.caption(rows)
     assert "737 of 36,850 steps so far" in training_check.explain(rows)
     assert "32 times as much in the first step, 3.2 times in the 100th and 1.3" in training_check.explain(rows)
-    assert "Machine: CPU of ours, threads: 2; commit 0123abc" in training_check.explain(rows)
+    assert "machine CPU of ours, threads: 2; commit 0123abc" in training_check.explain(rows)
 
 
 def test_a_last_epoch_that_was_cut_is_not_the_end(tmp_path):
@@ -84,17 +115,17 @@ def test_figure_and_table_show_the_published_numbers(tmp_path, measured):
     lines = [axes.lines[1] for axes in figure.axes]
     assert [drawn.get_ydata()[0] for drawn in lines] == [85.5, 710.4, 0.45]
     table = training_check.tabulate(rows, PAPER)
-    assert "| negative ELBO (nats) | 85.5 (S) | 86.4 (S) | 100.0 | +17.0% |" in table
-    assert "| TC as MWS estimates it (nats) | 125.0 (of the two) | 125.2 (of the two) | 140.0 | +12.0% |" in table
+    assert "| negative ELBO (nats) | 85.5 (S) | 100.0 | +17.0% |" in table
+    assert "| TC as MWS estimates it (nats) | 125.0 (of the two) | 140.0 | +12.0% |" in table
     assert "MWS sees no more than log B = 6.9 nats" in table or measured is None
     assert ("| 1 | 100.0 | 800.0 | -90.0 | 0.300 | 0.500 | 8.400 | not kept |" in table) is (measured is not None)
-    assert "How many were in this training was not kept" in training_check.explain(rows)
+    assert "Beside pythae: active latents not kept" in training_check.explain(rows)
 
 
 def test_the_number_of_active_latents_is_told_where_it_was_kept(tmp_path):
     rows = collected(tmp_path, {**line(5, 0, 3685, 800.0, 0.3), "data_active_units": "4.0"})
     assert "| 0.300 | 0.500 | 8.400 | 4 |" in training_check.tabulate(rows, PAPER)
-    assert "How many were in this training was 4 at epoch 5" in training_check.explain(rows)
+    assert "Beside pythae: active latents 4 at epoch 5" in training_check.explain(rows)
 
 
 @pytest.mark.parametrize(("loss", "objective", "more"), [(800.0, 140.0, False), (715.0, 124.3, True)])
