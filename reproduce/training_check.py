@@ -300,7 +300,7 @@ def _claims(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> list[Claim
     published = _published(paper, whose)
     for quantity, value in _QUANTITIES.items():
         there = published[quantity]
-        text = f"{quantity} after such a training within {_TOLERANCE:.0%} of the one of {whose}"
+        text = f"{quantity} after such a training within {_TOLERANCE:.0%} of that of {whose}"
         cited = f"{there['value']} ({there['mark']}, pythae's table)"
         if not rows:
             claims.append(Claim(text, cited, "not run", None))
