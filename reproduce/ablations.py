@@ -104,7 +104,8 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         lines.append([label, *cells, methods.active(chosen), steps, beside])
     header = ["variant", *(axis for axis, _ in QUANTITIES.values()), "active latents, median", "steps"]
     header += ["MIG above the base's, two-sided"]
-    return f"{_base(rows)[0].upper()}{_base(rows)[1:]}.\n\n{results.table(header, lines)}"
+    tables = [results.table(header, lines), methods.by_latents(_variants(rows))]
+    return "\n".join([f"{_base(rows)[0].upper()}{_base(rows)[1:]}.\n", *filter(None, tables)])
 
 
 def _compared(rows: Sequence[Row], label: str, quantity: str = "mig") -> Comparison:
@@ -148,8 +149,8 @@ def explain(rows: Sequence[Row]) -> str:
             f"The other changes, by the difference of medians from the base: {_differences(rows, others)}."
             f"{_batches(rows, others)}"
         )
-    if latents := methods.by_latents(_variants(rows)):
-        told.append(f"{latents}.")
+    if optima := methods.optima(_variants(rows)):
+        told.append(f"{optima}.")
     if found:
         told.append("p is of a two-sided exact rank test, not corrected for the number of tests." + _floor(rows))
     return "\n\n".join(told) + "\n" if told else ""

@@ -51,7 +51,8 @@ def _curves(rows: Sequence[Row], dataset: str, quantity: str) -> dict[str, dict[
 def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     """Medians of both methods at each β, and how they compare."""
     rows = methods.alike(rows)
-    return "\n".join(f"{methods.title(rows, d)}:\n\n{_table(rows, d)}" for d in methods.present(rows))
+    tables = [f"{methods.title(rows, dataset)}:\n\n{_table(rows, dataset)}" for dataset in methods.present(rows)]
+    return "\n".join(filter(None, [*tables, methods.by_latents(_settings(rows))]))
 
 
 def _table(rows: Sequence[Row], dataset: str) -> str:
@@ -135,7 +136,7 @@ def explain(rows: Sequence[Row]) -> str:
         "highest, β was chosen for both methods by these runs themselves, so p is not that of a β fixed before: to "
         "choose one's own lowers it, to choose the other's raises it",
         methods.one_latent(methods.alike(rows)),
-        methods.by_latents(_settings(methods.alike(rows))),
+        methods.optima(_settings(methods.alike(rows))),
         _seen_by_mws(methods.alike(rows)),
         methods.effort(rows),
     )

@@ -61,8 +61,8 @@ def every(run: Run) -> int:
 
 def collect(made: Sequence[Run], root: Path) -> list[Row]:
     """A row for each epoch: the means over its minibatches, the exact measures where there are new ones, and what it
-    was trained with at last."""
-    rows = []
+    was trained with at last. None of a run that came to its end without a measurement."""
+    rows: list[Row] = []
     for run in made:
         fields = {"id": run.id, "beside": _beside(run)}
         fields |= {"network": f"{run.network} {run.width}", "batch": str(run.batch_size)}
@@ -70,14 +70,17 @@ def collect(made: Sequence[Run], root: Path) -> list[Row]:
         header = files.read_fields(root / run.id / "run.json")
         fields |= {name: header.get(name) or "" for name in ("commit", "device")}
         last: dict[str, str] = {}
+        found = []
         for epoch, parts in _by_epoch(results.read_rows(root / run.id / "history.csv")).items():
             means = {name: f"{_mean(parts, name):.6g}" for name in _TERMS}
             exact = {name: f"{float(parts[-1][name]):.6g}" for name in _EXACT if parts[-1].get(name)}
             new = exact if exact != last else {}
-            rows.append(
+            found.append(
                 {**fields, "epoch": epoch, "step": parts[-1]["step"], **means, **dict.fromkeys(_EXACT, ""), **new}
             )
             last = exact
+        done = (root / run.id / "record.json").exists()
+        rows += [] if done and not measured(found) else found
     return rows
 
 
@@ -87,8 +90,8 @@ def _beside(run: Run) -> str:
 
 
 def of(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each training, by whose numbers it stands beside."""
-    found = {whose: [row for row in rows if row["beside"] == whose] for whose in _RUNS}
+    """The rows of each training, by whose numbers it stands beside; files were once of the first alone."""
+    found = {whose: [row for row in rows if (row.get("beside") or WHOSE[0]) == whose] for whose in WHOSE}
     return {whose: lines for whose, lines in found.items() if lines}
 
 
@@ -118,6 +121,11 @@ def _estimated_tc(negative_elbo: float, objective: float) -> float:
     return (objective - negative_elbo) / (_RUN.beta - 1)
 
 
+def _constant() -> float:
+    """What the weights 1/(N·B) of MWS add to the objective, whatever the code: (β − 1) (D − 1) log N nats."""
+    return (_RUN.beta - 1) * (_RUN.latent_dim - 1) * math.log(plan.images(_RUN))
+
+
 def _published(paper: Sequence[Row], whose: str) -> dict[str, Row]:
     """What is published of β-TCVAE, by quantity."""
     names = {name: name if whose == "pythae" else f"{name}, {whose.removeprefix('the ')}" for name in _QUANTITIES}
@@ -144,7 +152,7 @@ def measured(rows: Sequence[Row]) -> list[Row]:
 
 def caption(rows: Sequence[Row]) -> str:
     told = f"{rows[0]['network']}; one seed each"
-    told += "; * published: losses at the end of such a training, the paper's median MIG"
+    told += "; * published: losses at the end of such a training, what is cited as the paper's median MIG"
     left = {whose: _so_far(lines) for whose, lines in of(rows).items()}
     return methods.together(told, *(f"beside {whose}: {far}" for whose, far in left.items() if far))
 
@@ -182,15 +190,18 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 def _beside_published(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> str:
     """The last epoch of a training."""
     published = _published(paper, whose)
-    theirs = [float(row["value"]) for row in published.values()]
-    theirs.append(_estimated_tc(*theirs))
+    theirs, ours = (
+        [float(row["value"]) for row in published.values()],
+        [value(rows[-1]) for value in _QUANTITIES.values()],
+    )
     shown = [f"{row['value']} ({row['mark']})" for row in published.values()]
-    shown.append(f"{theirs[-1]:.1f} (of the two)")
-    ours = [value(rows[-1]) for value in _QUANTITIES.values()]
-    ours.append(_estimated_tc(*ours))
+    for numbers in (theirs, ours):
+        numbers += [numbers[1] - _constant(), _estimated_tc(*numbers)]
+    shown += [f"{theirs[2]:.1f}", f"{theirs[3]:.1f} (of the two)"]
+    names = [*_QUANTITIES, "the latter less its constant", "TC as MWS estimates it"]
     lines: list[list[object]] = [
         [f"{name} (nats)", there, f"{here:.1f}", f"{here / number - 1:+.1%}"]
-        for name, there, here, number in zip([*_QUANTITIES, "TC as MWS estimates it"], shown, ours, theirs, strict=True)
+        for name, there, here, number in zip(names, shown, ours, theirs, strict=True)
     ]
     batch, epoch = int(rows[-1]["batch"]), rows[-1]["epoch"]
     return results.table(["minibatches", whose, f"ours, batch {batch:,}, epoch {epoch}", "beside it"], lines)
@@ -216,23 +227,22 @@ def _course(rows: Sequence[Row]) -> str:
 
 def explain(rows: Sequence[Row]) -> str:
     """What is compared."""
-    log_n, latents, weight = math.log(plan.images(_RUN)), _RUN.latent_dim - 1, _RUN.beta - 1
     return methods.paragraph(
         "−ELBO is KL(q(z|x) ‖ p(z)) − log p(x|z), the objective −log p(x|z) + I + β TC + Σ KL with the three terms as "
         "MWS estimates them: means over the minibatches of the last epoch.",
-        "The objective is as large as it is because of the weights 1/(N·B) of MWS: it holds "
-        f"(β − 1) (D − 1) log N = {weight * latents * log_n:.0f} nats, so a tenth more images would add "
-        f"{weight * latents * math.log(1.1):.1f} nats to it, and within 2% of the whole is no nearer than within a "
-        "seventh of the rest.",
+        "The objective is as large as it is because of the weights 1/(N·B) of MWS: of it (β − 1) (D − 1) log N = "
+        f"{_constant():.0f} nats are a constant, so that within 2% of the whole is no nearer than within a seventh of "
+        "the rest.",
         "The objective less −ELBO is (β − 1) TC, as MWS estimates it; of a code without information that TC is "
-        f"(D − 1) log N = {latents * log_n:.1f} nats.",
-        "pythae's script for it, which we read, has the network, batch, optimizer, estimator and β of the first "
-        "training, all images, none held out, and one seed (S); what its two numbers were printed from we do not know. "
-        "What the authors' code was told for its own we do not know; where it is not told otherwise it takes batches "
-        "of 2,048 and ε = 1e-8 (S), as the second training does and as the paper has it.",
+        f"(D − 1) log N = {_constant() / (_RUN.beta - 1):.1f} nats.",
+        "pythae's script for it, which we read, has the network, batch, optimizer, estimator and β of the training "
+        "beside it, all images, none held out, and one seed (S); what its two numbers were printed from we do not "
+        "know. What the authors' code was told for its own we do not know; where it is not told otherwise it takes "
+        "batches of 2,048 and ε = 1e-8 (S), which are the settings of the other training.",
         _epsilon(),
-        "How ELBO goes with the number of active latents in shorter trainings, figure 2 tells by β and the ablations "
-        "by the size of the batch; how many there are in the published trainings we do not know.",
+        "How ELBO and the objective go with the number of active latents in shorter trainings, figure 2 tells by β and "
+        "the ablations by the size of the batch; how many there are in the published trainings we do not know.",
+        "Exact measures are of every fifth epoch, and of the first after a resumption.",
         *(_of_training(lines, whose) for whose, lines in of(rows).items()),
     )
 
@@ -242,8 +252,10 @@ def _of_training(rows: Sequence[Row], whose: str) -> str:
     counts = [(row["data_active_units"], row["epoch"]) for row in measured(rows) if row.get("data_active_units")]
     used = f"{float(counts[-1][0]):g} at epoch {counts[-1][1]}" if counts else "not kept"
     told = [f"Beside {whose}: active latents {used}", _still_falling(rows), _so_far(rows)]
-    told.append(f"machine {rows[-1]['device']}; commit {rows[-1]['commit']} at its end")
-    return methods.together(*told) + ", and epochs before a resumption by another may have been rounded otherwise"
+    told.append(f"machine {rows[-1]['device']}; commit {rows[-1]['commit']} at last")
+    return (
+        methods.together(*told) + ", and epochs before a resumption by another commit may have been rounded otherwise"
+    )
 
 
 def _epsilon() -> str:
@@ -279,13 +291,15 @@ def _information(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> str:
     published = _estimated_tc(elbo, objective)
     seen, epoch = math.log(float(exact[-1]["batch"])), exact[-1]["epoch"]
     told = (
-        f"MWS sees no more than log B = {seen:.1f} nats of I, and what a code holds beyond them it counts as TC: ours, "
+        f"MWS, whose I begins at log N = {math.log(plan.images(_RUN)):.1f} nats for a code without information, sees "
+        f"no more than log B = {seen:.1f} nats above that, and what a code holds beyond them it counts as TC: ours, "
         f"which held {held:.1f} nats at epoch {epoch}, had a TC of {tc:.1f} by it"
     )
     if published > tc and objective < float(exact[-1]["loss"]):
         told += (
             f". So the published TC, {published:.1f}, suggests a code of some {held + published - tc:.0f} nats; with "
-            "the lower objective it would be a better optimum of the same sum, which this training had not reached"
+            "the lower objective it would be a better optimum of the same sum, which this training had not reached by "
+            "then"
         )
     return told + ".\n"
 
@@ -308,6 +322,8 @@ def _claims(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> list[Claim
         found = value(rows[-1])
         near = abs(found / float(there["value"]) - 1) <= _TOLERANCE
         ours = f"{found:.1f} after epoch {rows[-1]['epoch']}"
-        doubt = _so_far(rows)
-        claims.append(Claim(text, cited, ours, None if doubt else near, doubt=doubt or "one seed has no interval"))
+        left = _so_far(rows)
+        alike = f"{_constant():.0f} of it are a constant, and " if quantity == "modified objective" else ""
+        doubt = left or f"{alike}one seed has no interval"
+        claims.append(Claim(text, cited, ours, None if left else near, doubt=doubt))
     return claims

@@ -6,6 +6,7 @@ import pytest
 
 from reproduce import ablations, fig2_beta_sweep, fig3_mig_distribution, fig4_mig_vs_tc, methods, table_metrics
 from tcvae_tf import results
+from tcvae_tf.runs import Run
 from tcvae_tf.sweep import PRESETS
 
 SCRIPTS = [fig2_beta_sweep, fig3_mig_distribution, fig4_mig_vs_tc, table_metrics, ablations]
@@ -108,15 +109,41 @@ def test_runs_of_a_single_latent_are_told():
     assert "| 5 | 1 |" not in fig2_beta_sweep.tabulate(alone, []) and "| 1 | 1 |" in fig2_beta_sweep.tabulate(alone, [])
 
 
-def test_elbo_is_told_by_the_number_of_latents_where_seeds_differ_in_it():
+def test_elbo_and_objective_are_told_by_the_number_of_latents_where_seeds_differ_in_it():
     rows = made_up.rows(fig2_beta_sweep.runs(CPU))
     assert methods.by_latents({"all": rows}) == "" and "how many latents" not in fig2_beta_sweep.explain(rows)
-    (first, *others) = [line for line in rows if line["run.method"] == "beta_tcvae" and line["run.beta"] == "4"][:5]
+    (first, *others) = methods.of(rows, "dsprites", "beta_tcvae", 4)
     for line in others:
         line["elbo"] = "-110.04"
-    first["active_units"], first["elbo"] = "4", "-99.96"
-    told = "by that number: β-TCVAE (β = 4) on dSprites, 4: -100.0 (n = 1), 5: -110.0 (n = 4). MWS"
-    assert told in fig2_beta_sweep.explain(rows)
+    first["active_units"], first["elbo"] = "6", "-99.96"
+    table = fig2_beta_sweep.tabulate(rows, [])  # TC is 2.0 - 0.4
+    assert "| β-TCVAE (β = 4) on dSprites | 5 | 4 | -110.0 | 114.8 | 0.400 |" in table
+    assert "| β-TCVAE (β = 4) on dSprites | 6 | 1 | -100.0 | 104.8 | 0.400 |" in table
+    assert "a run with the most latents in 1 of 1 such settings" in fig2_beta_sweep.explain(rows)
+    first["active_units"] = "4"
+    assert "a run with the most latents in 0 of 1 such settings" in fig2_beta_sweep.explain(rows)
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [("vae", 100.0), ("beta_vae", 100.0 + 3 * 20.0), ("beta_tcvae", 100.0 + 3 * 1.6), ("no information", 95.8)],
+)
+def test_the_exact_objective_weights_the_terms_of_the_kl(method, told):
+    settings = {"method": method, "beta": 1.0 if method == "vae" else 4.0}
+    if method == "no information":
+        settings |= {"method": "beta_tcvae", "alpha": 0.0}
+    (row,) = made_up.rows([Run(**settings)], mig=0.4, elbo=-100.0)
+    assert methods.objective(row) == pytest.approx(told)
+
+
+def test_mig_beside_the_objective_is_of_runs_with_as_many_latents():
+    rows = methods.of(made_up.rows(fig2_beta_sweep.runs(CPU)), "dsprites", "beta_tcvae", 6)
+    for place, line in enumerate(rows):  # MIG falls with the objective, but for the last run, of a latent more
+        line["elbo"], line["mig"] = str(-100 - place), str(0.5 - place / 10)
+    rows[-1] |= {"active_units": "6", "elbo": "-90", "mig": "0.0"}
+    told = methods.optima({"all": rows})
+    assert "ρ of -1.00, the mean over the 1 sets of three runs or more; it is below 0 in 1." in told
+    assert "Spearman" not in methods.optima({"all": rows[:2]})
 
 
 def test_where_mig_is_highest_is_compared_across_betas():
@@ -265,7 +292,7 @@ def test_each_ablation_changes_one_thing_of_the_base():
     assert "log B is 5.5 (B = 256), 6.9 (B = 1024), 7.6 (B = 2048) and 6.2 nats (base)." in told
     rows = made_up.rows(ablations.runs(CPU))
     next(line for line in rows if line["run.batch_size"] == "1024")["active_units"] = "4"
-    assert "by that number: B = 1024, 4: -" in ablations.explain(rows)
+    assert "| B = 1024 | 4 | 1 | " in ablations.tabulate(rows, []) and "1 such settings" in ablations.explain(rows)
     alone = ablations.tabulate(made_up.rows([base]), [])
     assert alone.startswith("Base: ") and "| base | " in alone
 

@@ -123,7 +123,10 @@ def test_the_numbers_of_figure_3_are_those_of_the_records():
     assert [f"{mig:.2f}" for mig in sorted(ours)] == ["0.11", "0.11", "0.38", "0.38", "0.38"]
     report = (ROOT / "results" / "RESULTS.md").read_text(encoding="utf-8")
     elsewhere = re.search(r"β-TCVAE > β-VAE: [^;]* becomes [^,]*, (p = [0-9.]*[0-9])", report)
-    assert elsewhere and f"the first p is {elsewhere[1].removeprefix('p = ')}" in text
+    assert elsewhere and f"with {elsewhere[1]} in place of {told[0].split('p = ')[1].rstrip(')')}." in text
+    beaten = results.compare(*(results.values(methods.tuned(rows, "dsprites", name), "mig") for name in shown[1:3]))
+    medians = " against ".join(told[place].split(" ")[0] for place in (0, 1))
+    assert f"β-VAE is not above FactorVAE: {medians} ({results.p_text(beaten.p_less)} of the opposite)" in text
 
 
 def recorded(script, preset="cpu"):
@@ -243,19 +246,37 @@ def test_the_numbers_of_active_latents_are_those_of_the_records():
 
     rows, text = recorded(fig2_beta_sweep)
 
-    def elbo(beta, latents):
+    def using(beta, latents):
         lines = methods.of(rows, "dsprites", "beta_tcvae", beta)
-        return middle([line for line in lines if int(line["active_units"]) == latents], "elbo", 1)
+        return [line for line in lines if int(line["active_units"]) == latents]
+
+    def elbo(beta, latents):
+        return middle(using(beta, latents), "elbo", 1)
+
+    def gained(beta):
+        three, four = (np.median([methods.objective(line) for line in using(beta, count)]) for count in (3, 4))
+        return f"{three - four:.0f}"
 
     assert (
         f"β-TCVAE is {elbo(2, 4)} nats in place of {elbo(2, 3)} (β = 2) and {elbo(4, 4)} in place of {elbo(4, 3)} (β"
         in text
     )
+    assert f"and the exact objective is lower by {gained(2)} and {gained(4)} nats" in text
+    found = re.search(
+        r"a Spearman's ρ of (\S+), the mean over the (\d+) sets of three runs or more; it is below 0 in (\d+)",
+        fig2_beta_sweep.explain(rows),
+    )
+    assert f"over the {found[2]} such sets in figure 2 the mean of Spearman's ρ of MIG with the exact" in text
+    assert f"objective is {found[1]}, and it is below 0 in {found[3]}." in text
     most = [int(line["active_units"]) for line in methods.of(rows, "dsprites", "beta_tcvae", 6)]
     assert (len(most), max(most)) == (5, 3) and "At β = 6 none of its five runs has a fourth, but" in text
     larger = [ablations._variants(recorded(ablations)[0])[f"B = {size}"] for size in (1024, 2048)]
     told = [f"{sum(line['active_units'] == '4' for line in lines)} of {len(lines)}" for lines in larger]
     assert f"but {told[0]} with batches of 1,024 and {told[1]} with batches of 2,048, the paper's, after as" in text
+    base, mig = ablations._variants(recorded(ablations)[0])["base"], [results.values(rows, "mig") for rows in larger]
+    beside = {results.p_text(results.compare(one, results.values(base, "mig")).two_sided) for one in mig}
+    medians = " and ".join(f"{np.median(one):.3f}" for one in mig)
+    assert f"their median MIG is {medians} ({', '.join(beside)} each;" in text
     ours = methods.of(rows, "dsprites", "beta_tcvae", 6)
     assert {line["run.epochs"] for lines in (ours, *larger) for line in lines} == {"5"}
 
