@@ -149,7 +149,7 @@ def explain(rows: Sequence[Row]) -> str:
             f"The other changes, by the difference of medians from the base: {_differences(rows, others)}."
             f"{_batches(rows, others)}"
         )
-    if optima := methods.optima(_variants(rows)):
+    if optima := methods.optima(_variants(rows), methods.MINIMISED, methods.UNASKED):
         told.append(f"{optima}.")
     if found:
         told.append("p is of a two-sided exact rank test, not corrected for the number of tests." + _floor(rows))

@@ -136,7 +136,7 @@ def explain(rows: Sequence[Row]) -> str:
         "highest, β was chosen for both methods by these runs themselves, so p is not that of a β fixed before: to "
         "choose one's own lowers it, to choose the other's raises it",
         methods.one_latent(methods.alike(rows)),
-        methods.optima(_settings(methods.alike(rows))),
+        methods.optima(_settings(methods.alike(rows)), methods.MINIMISED, methods.UNASKED),
         _seen_by_mws(methods.alike(rows)),
         methods.effort(rows),
     )

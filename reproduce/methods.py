@@ -212,8 +212,16 @@ def one_latent(rows: Sequence[Row]) -> str:
     )
 
 
+#: The objective of a VAE, a β-VAE and a β-TCVAE, and that MIG was seen to go with it in their runs first.
+MINIMISED = "−ELBO + (α − 1) I + (β − 1) TC + (γ − 1) Σ KL"
+UNASKED = "Nobody asked for that before these runs were seen"
+
+
 def objective(row: Row) -> float:
-    """What a VAE, a β-VAE or a β-TCVAE minimises, exact, in nats: −ELBO + (α − 1) I + (β − 1) TC + (γ − 1) Σ KL."""
+    """What a run minimises, exact, in nats: −ELBO + (α − 1) I + (β − 1) TC + (γ − 1) Σ KL, of FactorVAE, whose γ is
+    another, −ELBO + γ TC."""
+    if row["run.method"] == "factor_vae":
+        return -float(row["elbo"]) + float(row["run.tc_weight"]) * float(row["total_correlation"])
     alpha, beta, gamma = (float(row[f"run.{name}"]) for name in ("alpha", "beta", "gamma"))
     elbo, kl, held, tc = (float(row[name]) for name in ("elbo", "kl", "mutual_information", "total_correlation"))
     return -elbo + (gamma - 1) * kl + (alpha - gamma) * held + (beta - gamma) * tc
@@ -232,17 +240,17 @@ def by_latents(alike: Mapping[str, Sequence[Row]]) -> str:
     return results.table(header, lines) if lines else ""
 
 
-def optima(alike: Mapping[str, Sequence[Row]]) -> str:
+def optima(alike: Mapping[str, Sequence[Row]], minimised: str, caveat: str) -> str:
     """How the objective of runs that are alike but for the seed goes with the number of active latents, and MIG with
-    the objective among those with as many."""
+    the objective among those with as many; with the formula of the objective, and what is to be said of the latter."""
     told = []
     if mixed := _mixed(alike):
         most = sum(_active(min(rows, key=objective)) == max(map(_active, rows)) for rows in mixed.values())
         told.append(
             "Runs that are alike but for the seed differ in how many latents are active, and by that in ELBO and in "
-            "the objective that they are trained for, −ELBO + (α − 1) I + (β − 1) TC + (γ − 1) Σ KL. The lowest is of "
-            f"a run with the most latents in {most} of {len(mixed)} such settings: there those with fewer stopped at a "
-            "worse value of it"
+            f"the objective that they are trained for, {minimised}. The lowest is of a run with the most latents in "
+            f"{most} of {len(mixed)} such settings"
+            + (": there those with fewer stopped at a worse value of it" if most else "")
         )
     sets = [rows for lines in alike.values() for rows in _by_count(lines).values()]
     found = [
@@ -251,9 +259,8 @@ def optima(alike: Mapping[str, Sequence[Row]]) -> str:
     if rhos := [one.rho for one in found if one.rho is not None]:
         told.append(
             "Among runs that are alike but for the seed and have as many active latents MIG goes with the objective "
-            f"by a Spearman's ρ of {np.mean(rhos):+.2f}, the mean over the {len(rhos)} sets of three runs or more; it "
-            f"is below 0 in {sum(rho < 0 for rho in rhos)}. Nobody asked for that before these runs were seen, and the "
-            "sets share their seeds, so no p is given"
+            f"by a Spearman's ρ of {np.mean(rhos):+.2f}, the mean over sets of three runs or more, n = {len(rhos)}; it "
+            f"is below 0 in {sum(rho < 0 for rho in rhos)}. {caveat}, and the sets share their seeds, so no p is given"
         )
     return ". ".join(told)
 

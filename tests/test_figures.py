@@ -126,12 +126,19 @@ def test_elbo_and_objective_are_told_by_the_number_of_latents_where_seeds_differ
 
 @pytest.mark.parametrize(
     ("method", "told"),
-    [("vae", 100.0), ("beta_vae", 100.0 + 3 * 20.0), ("beta_tcvae", 100.0 + 3 * 1.6), ("no information", 95.8)],
+    [
+        ("vae", 100.0),
+        ("beta_vae", 100.0 + 3 * 20.0),
+        ("beta_tcvae", 100.0 + 3 * 1.6),
+        ("no information", 100.0 - 9.0 + 3 * 1.6),
+        ("factor_vae", 100.0 + 5 * 1.6),
+    ],
 )
 def test_the_exact_objective_weights_the_terms_of_the_kl(method, told):
-    settings = {"method": method, "beta": 1.0 if method == "vae" else 4.0}
+    settings = {"method": method, "beta": 4.0 if method.startswith("beta") else 1.0}
+    settings |= {"tc_weight": 5.0} if method == "factor_vae" else {}
     if method == "no information":
-        settings |= {"method": "beta_tcvae", "alpha": 0.0}
+        settings |= {"method": "beta_tcvae", "beta": 4.0, "alpha": 0.0}
     (row,) = made_up.rows([Run(**settings)], mig=0.4, elbo=-100.0)
     assert methods.objective(row) == pytest.approx(told)
 
@@ -141,9 +148,9 @@ def test_mig_beside_the_objective_is_of_runs_with_as_many_latents():
     for place, line in enumerate(rows):  # MIG falls with the objective, but for the last run, of a latent more
         line["elbo"], line["mig"] = str(-100 - place), str(0.5 - place / 10)
     rows[-1] |= {"active_units": "6", "elbo": "-90", "mig": "0.0"}
-    told = methods.optima({"all": rows})
-    assert "ρ of -1.00, the mean over the 1 sets of three runs or more; it is below 0 in 1." in told
-    assert "Spearman" not in methods.optima({"all": rows[:2]})
+    told = methods.optima({"all": rows}, "J", "Unasked")
+    assert "ρ of -1.00, the mean over sets of three runs or more, n = 1; it is below 0 in 1. Unasked, and" in told
+    assert "Spearman" not in methods.optima({"all": rows[:2]}, "J", "Unasked")
 
 
 def test_where_mig_is_highest_is_compared_across_betas():
@@ -323,3 +330,13 @@ def test_no_significant_difference_needs_seeds_that_could_show_one():
     assert told.index("MSS as released: MIG 0.") < told.index("α = 0")
     assert "log B nats of I, here 7.6, and counts" in told  # B = 2048
     assert "it cannot be below 0.33: nothing is decided." in ablations.explain(few)
+
+
+def test_the_latents_of_factor_vae_are_told_in_figure_3():
+    rows = made_up.rows([run for run in fig3_mig_distribution.runs(CPU) if run.dataset == "dsprites"])
+    assert "how many latents are active" not in fig3_mig_distribution.explain(rows)
+    first = methods.of(rows, "dsprites", "factor_vae", tc_weight=40.0)[0]
+    first |= {"active_units": "6", "elbo": "-90"}
+    assert "| FactorVAE (γ = 40) on dSprites | 6 | 1 | -90.0 | 162.0 |" in fig3_mig_distribution.tabulate(rows, [])
+    told = fig3_mig_distribution.explain(rows)
+    assert "trained for, of FactorVAE −ELBO + γ TC. The lowest is of a run with the most latents in 1 of 1" in told

@@ -263,7 +263,7 @@ def test_the_numbers_of_active_latents_are_those_of_the_records():
     )
     assert f"and the exact objective is lower by {gained(2)} and {gained(4)} nats" in text
     found = re.search(
-        r"a Spearman's ρ of (\S+), the mean over the (\d+) sets of three runs or more; it is below 0 in (\d+)",
+        r"a Spearman's ρ of (\S+), the mean over sets of three runs or more, n = (\d+); it is below 0 in (\d+)",
         fig2_beta_sweep.explain(rows),
     )
     assert f"over the {found[2]} such sets in figure 2 the mean of Spearman's ρ of MIG with the exact" in text
