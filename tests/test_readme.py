@@ -183,14 +183,19 @@ def test_the_numbers_of_the_faces_are_those_of_the_records():
 
     rows, text = recorded(fig3_mig_distribution)
     ours, *others = (
-        results.values(methods.tuned(rows, "faces3d", name), "mig") for name in ("beta_tcvae", "beta_vae", "vae")
+        results.values(methods.tuned(rows, "faces3d", name), "mig")
+        for name in ("beta_tcvae", "beta_vae", "vae", "factor_vae")
     )
     tests = [results.compare(ours, other) for other in others]
     told = [results.p_text(test.p) for test in tests]
     assert (
         f"Median MIG is {spread(ours)} with β-TCVAE (β = 6), {spread(others[0])} with β-VAE (β = 4; {told[0]})" in text
     )
-    assert f"{spread(others[1])} with VAE ({told[1]})." in text and {len(ours), *map(len, others)} == {3}
+    assert f"{spread(others[1])} with VAE ({told[1]}), but {spread(others[2])} with FactorVAE (γ = 40, the" in text
+    assert {*methods.candidates(rows, "faces3d")} == {10, 40}
+    assert methods.tuned(rows, "faces3d", "factor_vae")[0]["run.tc_weight"] == "40"
+    assert f"better of 10 and 40; {results.p_text(tests[2].p_less)} of the opposite)" in text
+    assert {len(ours), *map(len, others)} == {3}
     mig, elbo = (
         claim
         for claim in fig2_beta_sweep.check(recorded(fig2_beta_sweep)[0], [])
@@ -270,15 +275,16 @@ def test_the_numbers_of_active_latents_are_those_of_the_records():
     assert f"objective is {found[1]}, and it is below 0 in {found[3]}." in text
     most = [int(line["active_units"]) for line in methods.of(rows, "dsprites", "beta_tcvae", 6)]
     assert (len(most), max(most)) == (5, 3) and "At β = 6 none of its five runs has a fourth, but" in text
-    larger = [ablations._variants(recorded(ablations)[0])[f"B = {size}"] for size in (1024, 2048)]
-    told = [f"{sum(line['active_units'] == '4' for line in lines)} of {len(lines)}" for lines in larger]
-    assert f"but {told[0]} with batches of 1,024 and {told[1]} with batches of 2,048, the paper's, after as" in text
-    base, mig = ablations._variants(recorded(ablations)[0])["base"], [results.values(rows, "mig") for rows in larger]
-    beside = {results.p_text(results.compare(one, results.values(base, "mig")).two_sided) for one in mig}
-    medians = " and ".join(f"{np.median(one):.3f}" for one in mig)
-    assert f"their median MIG is {medians} ({', '.join(beside)} each;" in text
+    others = [ablations._variants(recorded(ablations)[0])[f"B = {size}"] for size in (256, 1024, 2048)]
+    told = [f"{sum(line['active_units'] == '4' for line in lines)} of {len(lines)}" for lines in others]
+    assert f"but {told[0]} with batches of 256, {told[1]} with 1,024 and {told[2]} with 2,048, the paper's" in text
+    base, mig = ablations._variants(recorded(ablations)[0])["base"], [results.values(rows, "mig") for rows in others]
+    beside = [results.p_text(results.compare(one, results.values(base, "mig")).two_sided) for one in mig]
+    medians = "{:.3f}, {:.3f} and {:.3f}".format(*map(np.median, mig))
+    chances = "{}, {} and {}".format(*(one.removeprefix("p = ") for one in beside))
+    assert f"their median MIG is {medians} (p = {chances};" in text
     ours = methods.of(rows, "dsprites", "beta_tcvae", 6)
-    assert {line["run.epochs"] for lines in (ours, *larger) for line in lines} == {"5"}
+    assert {line["run.epochs"] for lines in (ours, *others) for line in lines} == {"5"}
 
 
 def test_the_numbers_of_table_1_are_those_of_its_file():
