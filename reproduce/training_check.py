@@ -190,10 +190,8 @@ def tabulate(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 def _beside_published(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> str:
     """The last epoch of a training."""
     published = _published(paper, whose)
-    theirs, ours = (
-        [float(row["value"]) for row in published.values()],
-        [value(rows[-1]) for value in _QUANTITIES.values()],
-    )
+    theirs = [float(row["value"]) for row in published.values()]
+    ours = [value(rows[-1]) for value in _QUANTITIES.values()]
     shown = [f"{row['value']} ({row['mark']})" for row in published.values()]
     for numbers in (theirs, ours):
         numbers += [numbers[1] - _constant(), _estimated_tc(*numbers)]

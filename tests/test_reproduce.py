@@ -273,6 +273,7 @@ def test_the_committed_tables_and_figures_are_those_of_the_committed_records_wit
     )
     found = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+    assert "(preset cpu)" in found.stdout
     for name in ("RESULTS.md", "BENCHMARK.md"):
         assert (tmp_path / name).read_text() == (home / name).read_text(), name
     drawn = {path.name: path for path in (tmp_path / "figures").iterdir()}

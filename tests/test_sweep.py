@@ -130,7 +130,7 @@ def test_runs_that_fail_or_whose_worker_is_killed_each_time_fail_alone(tmp_path,
         sweep.execute_all([bad, killed, good], tmp_path, "processes", Resources(workers=1))
     assert set(error.value.failures) == {bad, killed}
     assert "\n" not in str(error.value)
-    assert f"{bad.id}/error.txt: ValueError: " in str(error.value)
+    assert f"{bad.id}/error.txt: ValueError: sweep_data:squares: no factor" in str(error.value)
     assert "killed by SIGKILL, twice" in error.value.failures[killed]
     assert runs.read_record(good, tmp_path) is not None
     assert runs.read_record(bad, tmp_path) is None
@@ -183,7 +183,7 @@ def test_two_machines_of_a_ray_cluster_give_the_same_records(runs_and_records, t
             cluster.add_node(num_cpus=1)
         resources = Resources(address=cluster.address)
         bad = dataclasses.replace(SMALL, thin=36)
-        with pytest.raises(sweep.SweepFailed, match=r"1 of 3 runs failed: .*ValueError: "):
+        with pytest.raises(sweep.SweepFailed, match=r"1 of 3 runs failed: .*ValueError: sweep_data:squares: no factor"):
             sweep.execute_all([*todo[:2], bad], tmp_path, "ray", resources)
     finally:
         cluster.shutdown()
