@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import shallow
 import tensorflow as tf
 
 import tcvae_tf as tc
@@ -14,8 +15,7 @@ from tcvae_tf.models import TRAIN
 
 
 def make(data, tc_weight=5.0, batches=2, jit_compile=False, **optimizers):
-    encoder, decoder = tc.networks.mlp(data.image_shape, latent_dim=3, width=16, seed=0)
-    vae = tc.VAE(encoder, decoder, dataset_size=len(data), seed=0)
+    vae = tc.VAE(*shallow.networks(data.image_shape, 3), dataset_size=len(data), seed=0)
     model = FactorVAE(vae, tc.networks.discriminator(3, width=16, layers=2, seed=1), tc_weight, batches)
     options = {"optimizer": keras.optimizers.Adam(1e-3), **optimizers}
     model.compile(**options, jit_compile=jit_compile)

@@ -5,6 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+import shallow
 import tensorflow as tf
 
 import tcvae_tf as tc
@@ -13,20 +14,13 @@ import tcvae_tf as tc
 TERMS = {"vae": ("loss", "reconstruction", "total_correlation"), "factor_vae": ("loss", "kl", "discriminator_tc")}
 
 
-def dense(size, seed):
-    return keras.layers.Dense(size, kernel_initializer=keras.initializers.GlorotUniform(seed))
-
-
 def make(kind, optimizer=None, discriminator_optimizer=None, **compiled):
     """A compiled model of few variables; eager, since tracing takes longer than these trainings."""
-    encoder = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), dense(4, seed=0)])
-    decoder = keras.Sequential([keras.Input((2,)), dense(64, seed=1), keras.layers.Reshape((8, 8, 1))])
     objective = tc.Objective(beta=2.0) if kind == "vae" else tc.Objective()
-    model = tc.VAE(encoder, decoder, objective, dataset_size=108, seed=0)
+    model = tc.VAE(*shallow.networks((8, 8, 1), 2), objective, dataset_size=108, seed=0)
     optimizers = {"optimizer": optimizer or keras.optimizers.Adam(1e-2)}
     if kind == "factor_vae":
-        layers = [dense(4, seed=2), keras.layers.LeakyReLU(), dense(2, seed=3)]
-        model = tc.FactorVAE(model, keras.Sequential([keras.Input((2,)), *layers]), 5.0)
+        model = tc.FactorVAE(model, shallow.discriminator(2), 5.0)
         optimizers["discriminator_optimizer"] = discriminator_optimizer or keras.optimizers.Adam(1e-3)
     model.compile(**optimizers, **{"run_eagerly": True, **compiled})
     return model

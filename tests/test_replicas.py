@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import shallow
 import tensorflow as tf
 
 import tcvae_tf as tc
@@ -30,7 +31,7 @@ TERMS = tc.Objective(0.5, 6.0, 2.0, "mss")
 
 
 def vae(objective=TERMS, encoder=None, **families):
-    networks = tc.networks.mlp(DATA.image_shape, latent_dim=3, width=16, seed=0)
+    networks = shallow.networks(DATA.image_shape, 3)
     return tc.VAE(encoder or networks[0], networks[1], objective, dataset_size=72, seed=3, **families)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shallow
 from interrupted import SMALL, in_step, same_result, weights
 
 import tcvae_tf as tc
@@ -304,6 +305,8 @@ def test_a_factor_vae_that_stopped_within_an_epoch_ends_with_the_same_bits_of_bo
     def stop(*arguments):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(tc.networks, "mlp", lambda shape, latents, *options: shallow.networks(shape, latents))
+    monkeypatch.setattr(tc.networks, "discriminator", lambda latents, width, seed: shallow.discriminator(latents))
     monkeypatch.setattr(runs, "SHORT", 0)  # compiled by XLA
     with monkeypatch.context() as patch:
         patch.setattr(runs, "_AT_A_TIME", 1)
