@@ -42,7 +42,7 @@ def facts(found: Sequence[Row], lost: Sequence[Row], wanted: int, preset: Preset
         minutes = sum(float(line["seconds"]) for line in found) / 60
         told[0] += f"; seeds {_seeds(found)}; {minutes:.0f} minutes of training in all"
     told += [f"Failed: {len(lost)} of {wanted} runs: {_reasons(lost)}"] if lost else []
-    return told + (_origin(found) + _departures(found, preset) if found else [])
+    return told + (_origin(found) + _departures(found, wanted, preset) if found else [])
 
 
 def _reasons(lost: Sequence[Row]) -> str:
@@ -75,15 +75,16 @@ def _origin(found: Sequence[Row]) -> list[str]:
     ]
 
 
-def _departures(found: Sequence[Row], preset: Preset) -> list[str]:
+def _departures(found: Sequence[Row], wanted: int, preset: Preset) -> list[str]:
     told = []
+    so_many = "{} so far" if len(found) < wanted else "here {}"  # some figures ask for fewer of some settings
     for name in _parts(found):
         stand_in = any(line["data.source"] == "stand-in" for line in found if part(line) == name)
         other = ["images that are a rendered stand-in"] if stand_in else []
         factor_vae = any(line["run.method"] == "factor_vae" for line in found if part(line) == name)
         listed = other + preset.deviations(name, discriminator=factor_vae)
         seeds = seeds_each([line for line in found if part(line) == name])
-        listed += [f"{seeds} so far"] if seeds != str(len(preset.seeds_of(name))) else []
+        listed += [so_many.format(seeds)] if seeds != str(len(preset.seeds_of(name))) else []
         told.append(f"Departs from the paper on {name}: " + ("; ".join(listed) or "nothing"))
     return told
 

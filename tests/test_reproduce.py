@@ -176,6 +176,7 @@ def test_where_settings_have_unlike_numbers_of_seeds_both_ends_are_told():
     told = circumstances.caption(rows, [], 40, PRESETS["cpu"])
     assert told == "preset cpu: 6 of 40 runs, n = 1 to 2"
     assert circumstances.facts(rows, [], 40, PRESETS["cpu"])[-1].endswith("5 seeds a method; 1 to 2 so far")
+    assert circumstances.facts(rows, [], 6, PRESETS["cpu"])[-1].endswith("5 seeds a method; here 1 to 2")
     assert "with 1 to 2 seeds, the paper" in fig3.explain(rows)
 
 
