@@ -171,9 +171,22 @@ def _estimators(rows: Sequence[Row], found: Sequence[str]) -> str:
         "wrong column. No publication that we know of has compared them with an MSS whose weights are right, so there "
         f"is no claim to check. β was not tuned anew for each. Medians: {'; '.join(medians)}. Difference from MWS: "
         f"{_differences(rows, found)}. MWS sees no more than log B nats of I, here "
-        f"{_sees(rows)}, and counts what a code holds beyond them as TC, which β weights; of MSS that bound is log N."
-        f"{_processors(rows, found)}"
+        f"{_sees(rows)}, and counts what a code holds beyond them as TC, which β weights; of MSS that bound is log N, "
+        "and of MSS as released log (B − 1), since it gives a sample's own image the weight 1/(B − 1)."
+        f"{_apart(rows, found)}{_processors(rows, found)}"
     )
+
+
+def _apart(rows: Sequence[Row], found: Sequence[str]) -> str:
+    """By which quantities all runs of an estimator lie to one side of all of MWS."""
+    told = []
+    for label in found:
+        effects = {axis.split()[0]: _compared(rows, label, name).effect for name, (axis, _) in QUANTITIES.items()}
+        apart = [
+            f"{axis} ({'above' if effect > 0 else 'below'})" for axis, effect in effects.items() if effect in (1, -1)
+        ]
+        told.append(f"{label}: {', '.join(apart) or 'none'}")
+    return f" Quantities by which each run lies beyond all of MWS: {'; '.join(told)}."
 
 
 def _batches(rows: Sequence[Row], found: Sequence[str]) -> str:

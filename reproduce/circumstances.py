@@ -85,7 +85,8 @@ def _departures(found: Sequence[Row], wanted: int, preset: Preset) -> list[str]:
         listed = other + preset.deviations(name, discriminator=factor_vae)
         seeds = seeds_each([line for line in found if part(line) == name])
         listed += [so_many.format(seeds)] if seeds != str(len(preset.seeds_of(name))) else []
-        told.append(f"Departs from the paper on {name}: " + ("; ".join(listed) or "nothing"))
+        where = "figure 5's 231 images" if name == "pose" else name
+        told.append(f"Departs from the paper on {where}: " + ("; ".join(listed) or "nothing"))
     return told
 
 

@@ -123,7 +123,8 @@ def explain(rows: Sequence[Row]) -> str:
     return methods.paragraph(
         "Exact measures of all images beside what the discriminator says of the minibatches of an epoch. Its accuracy "
         "is 0.5 where it tells nothing apart. The VAE moves so as to be told apart less: where the discriminator sees "
-        "little, more may be there. Two are compared as far as both have come.",
+        "little, more may be there. Two are compared in MIG as far as both have come; what the table has behind the "
+        "steps is of each training's own last one.",
         _so_far(rows),
     )
 

@@ -55,7 +55,10 @@ def _table(rows: Sequence[Row], dataset: str) -> str:
 
 def _correlation(rows: Sequence[Row], dataset: str, method: str) -> Correlation:
     """Of MIG with TC over β, within each seed."""
-    chosen = [line for lines in methods.by_beta(rows, dataset, method).values() for line in lines]
+    return _correlation_of([line for lines in methods.by_beta(rows, dataset, method).values() for line in lines])
+
+
+def _correlation_of(chosen: Sequence[Row]) -> Correlation:
     tc, mig = ([float(line[name]) for line in chosen] for name in ("total_correlation", "mig"))
     return results.correlation(tc, mig, [line["run.seed"] for line in chosen])
 
@@ -72,11 +75,28 @@ def check(rows: Sequence[Row], paper: Sequence[Row] = methods.PUBLISHED) -> list
     return claims
 
 
+def _without_collapsed(rows: Sequence[Row]) -> str:
+    """The correlation over those β at which some run has more than one active latent, where that leaves any out."""
+    told = []
+    for dataset in methods.present(rows):
+        for method in reversed(methods.OVER_BETA):
+            over = methods.by_beta(rows, dataset, method)
+            left = {beta for beta, lines in over.items() if {line["active_units"] for line in lines} == {"1"}}
+            if left:
+                found = _correlation_of([line for beta, lines in over.items() if beta not in left for line in lines])
+                without = ", ".join(f"{beta:g}" for beta in sorted(left))
+                place = f"{methods.NAMES[method]} on {methods.TITLES[dataset]}, without β = {without}"
+                told.append(f"{place}: ρ = {found}, {results.p_text(found.p_less)}")
+    return f"Without the β at which no run has more than one: {'; '.join(told)}" if told else ""
+
+
 def explain(rows: Sequence[Row]) -> str:
     """What the correlation is of, and how far training went."""
     return methods.paragraph(
         "ρ is Spearman's over the β of a seed, and the mean of that over seeds; p is of seeds, whose ρ may by chance "
-        "have either sign. β moves both quantities, so a part of ρ is β's doing. The TC of a single active latent is 0",
+        "have either sign. β moves both quantities, so a part of ρ is β's doing. The TC of a single active latent is "
+        "0: what is measured of it lies within its standard error",
         methods.one_latent(methods.alike(rows)),
+        _without_collapsed(methods.alike(rows)),
         methods.effort(rows),
     )

@@ -110,5 +110,18 @@ def explain(rows: Sequence[Row]) -> str:
         "The likeliest cell of B, C and D has four times the probability of the least likely one, as in the paper (as "
         "we recall it); the formulas are ours. Training draws images by these probabilities and MIG weighs them so. "
         f"How long the paper trained on these 231 images, and with which β, we do not know: here {taken} steps. Its "
-        "numbers are not known to us, and InfoGAN, which it shows too (as we recall it), is not run here.\n"
+        "numbers are not known to us, and InfoGAN, which it shows too (as we recall it), is not run here."
+        f"{_each(rows)}\n"
     )
+
+
+def _each(rows: Sequence[Row]) -> str:
+    """MIG of every seed, which shows whether a median stands for one kind of runs or for two."""
+    told = []
+    for joint, name in JOINTS.items():
+        sides = [
+            ", ".join(f"{mig:.3f}" for mig in sorted(_values(rows, method, joint))) or "not run"
+            for method in reversed(methods.OVER_BETA)
+        ]
+        told.append(f"{name} {' against '.join(sides)}")
+    return f" MIG of each seed, β-TCVAE's against β-VAE's: {'; '.join(told)}."

@@ -101,9 +101,10 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     apart = [pair for pair in pairs if pair not in alike]
     if not apart:
         return ""
-    devices = {pair[3] for pair in apart}
-    others = f"; those the preset trained on another processor ({', '.join(sorted(devices))})"
-    others = "" if devices & {pair[3] for pair in alike} else others
+    latter, former = ({pair[3] for pair in some} for some in (apart, alike))
+    machines = [" and on ".join(sorted(devices)) for devices in (latter, former)]
+    others = "; the preset trained the latter on {}, the former on {}".format(*machines)
+    others = "" if latter & former or not former else others
     told = ", ".join(f"{name} {there:.3f} and {here:.3f}" for name, there, here, _ in apart)
     return (
         "Of trainings that the pilot and the preset have in common, with the same settings and seed, "
@@ -125,7 +126,7 @@ def _instead(rows: Sequence[Row], migs: Mapping[str, str]) -> str:
         )
         if ours != theirs:
             told.append(f"{' > '.join(methods.NAMES[method] for method in pair)}: {ours} becomes {theirs}")
-    return f"With the pilot's trainings in the place of those: {'; '.join(told)}." if told else ""
+    return f"With the pilot's trainings in the place of those (p of what is named): {'; '.join(told)}." if told else ""
 
 
 def _listed(medians: dict[str, float], digits: int = 3) -> str:
@@ -147,5 +148,6 @@ def _missing(rows: Sequence[Row], check: Sequence[Row]) -> str:
     return (
         f"Nothing {alone}was run with the preset paper, the paper's own settings. So a claim that fails below, but for "
         "the training check's and Table 1's, fails in short trainings of small networks; it does not say that the "
-        "paper's numbers are wrong."
+        "paper's numbers are wrong, nor one that holds that they are right. Of claims with nothing in them half would "
+        "hold in direction; and preset quick, with two seeds, can decide none."
     )

@@ -4,6 +4,8 @@ What `tcvae_tf.compare` needs too is there, and is taken from there."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -218,13 +220,22 @@ UNASKED = "Nobody asked for that before these runs were seen"
 
 
 def objective(row: Row) -> float:
-    """What a run minimises, exact, in nats: −ELBO + (α − 1) I + (β − 1) TC + (γ − 1) Σ KL, of FactorVAE, whose γ is
-    another, −ELBO + γ TC."""
+    """The objective of a run by the measures of all images, in nats: −ELBO + (α − 1) I + (β − 1) TC + (γ − 1) Σ KL, of
+    FactorVAE, whose γ is another, −ELBO + γ TC."""
     if row["run.method"] == "factor_vae":
         return -float(row["elbo"]) + float(row["run.tc_weight"]) * float(row["total_correlation"])
     alpha, beta, gamma = (float(row[f"run.{name}"]) for name in ("alpha", "beta", "gamma"))
     elbo, kl, held, tc = (float(row[name]) for name in ("elbo", "kl", "mutual_information", "total_correlation"))
     return -elbo + (gamma - 1) * kl + (alpha - gamma) * held + (beta - gamma) * tc
+
+
+def unseen(row: Row) -> float:
+    """What MWS adds to the objective of a run because it sees no more than log B nats of I, in nats: it counts those
+    beyond them as TC, so that they have the weight β in place of α. But for a constant; 0 where MWS is not used."""
+    if row["run.method"] != "beta_tcvae" or row["run.estimator"] != "mws":
+        return 0.0
+    beyond = float(row["mutual_information"]) - math.log(int(row["run.batch_size"]))
+    return (float(row["run.beta"]) - float(row["run.alpha"])) * max(0.0, beyond)
 
 
 def by_latents(alike: Mapping[str, Sequence[Row]]) -> str:
@@ -235,9 +246,10 @@ def by_latents(alike: Mapping[str, Sequence[Row]]) -> str:
             samples = results.values(chosen, "elbo"), [*map(objective, chosen)], results.values(chosen, "mig")
             elbo, minimised, mig = (results.median(sample).value for sample in samples)
             lines.append([name, count, len(chosen), f"{elbo:.1f}", f"{minimised:.1f}", f"{mig:.3f}"])
-    header = ["alike but for the seed", "active latents", "n", "ELBO (nats), median", "objective (nats, exact), median"]
+    header = ["alike but for the seed", "active latents", "n", "ELBO (nats), median", "objective (nats), median"]
     header += ["MIG (exact), median"]
-    return results.table(header, lines) if lines else ""
+    what = "Settings whose runs differ in active latents, those whose posterior mean has a variance above 0.01"
+    return f"{what}:\n\n{results.table(header, lines)}" if lines else ""
 
 
 def optima(alike: Mapping[str, Sequence[Row]], minimised: str, caveat: str) -> str:
@@ -245,12 +257,24 @@ def optima(alike: Mapping[str, Sequence[Row]], minimised: str, caveat: str) -> s
     the objective among those with as many; with the formula of the objective, and what is to be said of the latter."""
     told = []
     if mixed := _mixed(alike):
-        most = sum(_active(min(rows, key=objective)) == max(map(_active, rows)) for rows in mixed.values())
+        most, seen = (
+            sum(_active(min(rows, key=value)) == max(map(_active, rows)) for rows in mixed.values())
+            for value in (objective, lambda row: objective(row) + unseen(row))
+        )
+        others = f", and in the other {len(mixed) - most} of one with fewer" if most < len(mixed) else ""
         told.append(
             "Runs that are alike but for the seed differ in how many latents are active, and by that in ELBO and in "
-            f"the objective that they are trained for, {minimised}. The lowest is of a run with the most latents in "
-            f"{most} of {len(mixed)} such settings"
-            + (": there those with fewer stopped at a worse value of it" if most else "")
+            f"the objective, {minimised}. The lowest is of a run with the most latents in {most} of {len(mixed)} such "
+            "settings" + (f": there those with fewer stopped at a worse value of it{others}" if most else "")
+        )
+        if any(unseen(row) for rows in mixed.values() for row in rows):
+            told.append(f"As MWS sees it, which counts the I beyond log B as TC, in {seen}")
+        pairs = [pair for rows in mixed.values() for pair in itertools.combinations(rows, 2)]
+        ends = [sorted(pair, key=objective) for pair in pairs if len({*map(_active, pair)}) > 1]
+        better = sum(float(low["mig"]) > float(high["mig"]) for low, high in ends)
+        told.append(
+            "It does not tell which number of latents has the higher MIG: of two runs that differ in it, the one with "
+            f"the lower objective has the higher MIG in {better} of {len(ends)} pairs"
         )
     sets = [rows for lines in alike.values() for rows in _by_count(lines).values()]
     found = [

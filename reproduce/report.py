@@ -37,6 +37,10 @@ several β, and those of a rank correlation ρ, the mean of seeds, permute whole
 alike; the p of ρ is no less than 0.25 with two, 0.12 with three and 0.03 with five. p is not corrected for the number
 of claims. From p = 0.05 on a verdict says its p: "yes, but" is then not certain, nor is "failed, but". A claim that
 fails is printed as failed, whatever its p.
+
+Among the facts of a figure a commit with "+changes" is a working copy of it with changes that were not committed, and a
+machine "without oneDNN" one on which TensorFlow did not use that library: it rounds otherwise, so that the same seed is
+another training.
 """
 
 _NO_ARRAYS = "No figure: of the runs that it shows, no arrays are kept here.\n"
@@ -153,7 +157,10 @@ def _summary(sections: Sequence[Section], first: str) -> str:
         return [sum(found[outcome] for outcome in outcomes) for outcomes in _OUTCOMES.values()]
 
     groups = {f"Claims of the paper, preset {p}": [s for s in sections if s.preset == p] for p in reversed(PRESETS)}
-    apart = {table1_measures.TITLE: "Table 1, of synthetic codes", training_check.TITLE: training_check.TITLE}
+    apart = {
+        table1_measures.TITLE: "Table 1, of synthetic codes, by our reading of three words that we recall",
+        training_check.TITLE: training_check.TITLE,
+    }
     groups |= {name: [s for s in sections if s.title == title] for title, name in apart.items()}
     counts = {name: counted(chosen, own=False) for name, chosen in groups.items()}
     counts["Checks of our own"] = counted(sections, own=True)

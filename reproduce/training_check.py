@@ -194,9 +194,10 @@ def _beside_published(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> 
     ours = [value(rows[-1]) for value in _QUANTITIES.values()]
     shown = [f"{row['value']} ({row['mark']})" for row in published.values()]
     for numbers in (theirs, ours):
-        numbers += [numbers[1] - _constant(), _estimated_tc(*numbers)]
-    shown += [f"{theirs[2]:.1f}", f"{theirs[3]:.1f} (of the two)"]
-    names = [*_QUANTITIES, "the latter less its constant", "TC as MWS estimates it"]
+        tc = _estimated_tc(*numbers)
+        numbers += [numbers[1] - _constant(), tc, tc - _constant() / (_RUN.beta - 1)]
+    shown += [f"{theirs[2]:.1f}", f"{theirs[3]:.1f} (of the two)", f"{theirs[4]:.1f}"]
+    names = [*_QUANTITIES, "the latter less its constant", "TC as MWS estimates it", "that TC less its constant"]
     lines: list[list[object]] = [
         [f"{name} (nats)", there, f"{here:.1f}", f"{here / number - 1:+.1%}"]
         for name, there, here, number in zip(names, shown, ours, theirs, strict=True)
@@ -249,10 +250,22 @@ def _of_training(rows: Sequence[Row], whose: str) -> str:
     """Where a training stands, and what it was trained with."""
     counts = [(row["data_active_units"], row["epoch"]) for row in measured(rows) if row.get("data_active_units")]
     used = f"{float(counts[-1][0]):g} at epoch {counts[-1][1]}" if counts else "not kept"
-    told = [f"Beside {whose}: active latents {used}", _still_falling(rows), _so_far(rows)]
+    told = [f"Beside {whose}: {_reconstruction(rows, whose)}active latents {used}", _still_falling(rows), _so_far(rows)]
     told.append(f"machine {rows[-1]['device']}; commit {rows[-1]['commit']} at last")
     return (
         methods.together(*told) + ", and epochs before a resumption by another commit may have been rounded otherwise"
+    )
+
+
+def _reconstruction(rows: Sequence[Row], whose: str) -> str:
+    """How much of what −ELBO is above the published one must be reconstruction, since no KL is below 0."""
+    kl, more = float(rows[-1]["kl"]), _QUANTITIES["negative ELBO"](rows[-1])
+    more -= float(_published(methods.PUBLISHED, whose)["negative ELBO"]["value"])
+    if more <= kl:
+        return ""
+    return (
+        f"−ELBO is {more:.1f} nats above the published one and its KL is {kl:.1f}, so that at least {more - kl:.1f} of "
+        "them are reconstruction, whatever the published KL; "
     )
 
 
@@ -295,9 +308,9 @@ def _information(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> str:
     )
     if published > tc and objective < float(exact[-1]["loss"]):
         told += (
-            f". So the published TC, {published:.1f}, suggests a code of some {held + published - tc:.0f} nats; with "
-            "the lower objective it would be a better optimum of the same sum, which this training had not reached by "
-            "then"
+            f". So the published TC, {published:.1f}, suggests, if its exact TC is no larger, a code of some "
+            f"{held + published - tc:.0f} nats; with the lower objective it would be a better optimum of the same sum, "
+            "which this training had not reached by then"
         )
     return told + ".\n"
 
@@ -321,7 +334,10 @@ def _claims(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> list[Claim
         near = abs(found / float(there["value"]) - 1) <= _TOLERANCE
         ours = f"{found:.1f} after epoch {rows[-1]['epoch']}"
         left = _so_far(rows)
-        alike = f"{_constant():.0f} of it are a constant, and " if quantity == "modified objective" else ""
+        alike = ""
+        if quantity == "modified objective":
+            less = (found - _constant()) / (float(there["value"]) - _constant()) - 1
+            alike = f"{_constant():.0f} of it are a constant, less which it is {less:+.1%}, and "
         doubt = left or f"{alike}one seed has no interval"
         claims.append(Claim(text, cited, ours, None if left else near, doubt=doubt))
     return claims

@@ -81,6 +81,8 @@ def test_the_table_has_a_line_for_each_joint_distribution_and_method():
     assert lines[0].startswith("| A uniform | 0.000 | 1.000 | β-VAE, β = 4 | 0.310 [")
     assert lines[1].startswith("| A uniform | 0.000 | 1.000 | β-TCVAE, β = 6 | 0.510 [")
     assert "here 750 steps" in fig5.explain(rows)
+    each = "B independent 0.500, 0.510, 0.520 against 0.300, 0.310, 0.320; C"
+    assert each in fig5.explain(rows) and "B independent not run against not run" in fig5.explain([])
 
 
 def test_the_figure_has_four_distributions_and_three_quantities():

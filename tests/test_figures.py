@@ -1,5 +1,7 @@
 """The scripts of figures and tables: what they run, choose, claim and tell, on made-up records."""
 
+import math
+
 import made_up
 import numpy as np
 import pytest
@@ -113,13 +115,19 @@ def test_elbo_and_objective_are_told_by_the_number_of_latents_where_seeds_differ
     rows = made_up.rows(fig2_beta_sweep.runs(CPU))
     assert methods.by_latents({"all": rows}) == "" and "how many latents" not in fig2_beta_sweep.explain(rows)
     (first, *others) = methods.of(rows, "dsprites", "beta_tcvae", 4)
-    for line in others:
-        line["elbo"] = "-110.04"
+    for line in (first, *others):
+        line["elbo"], line["mutual_information"] = "-110.04", "1"
     first["active_units"], first["elbo"] = "6", "-99.96"
     table = fig2_beta_sweep.tabulate(rows, [])  # TC is 2.0 - 0.4
     assert "| β-TCVAE (β = 4) on dSprites | 5 | 4 | -110.0 | 114.8 | 0.400 |" in table
     assert "| β-TCVAE (β = 4) on dSprites | 6 | 1 | -100.0 | 104.8 | 0.400 |" in table
     assert "a run with the most latents in 1 of 1 such settings" in fig2_beta_sweep.explain(rows)
+    told = "the one with the lower objective has the higher MIG in {} of 4 pairs"
+    assert told.format(0) in fig2_beta_sweep.explain(rows)  # as high
+    first["mig"] = "0.9"
+    assert told.format(4) in fig2_beta_sweep.explain(rows) and "As MWS sees it" not in fig2_beta_sweep.explain(rows)
+    first["mutual_information"] = str(math.log(512) + 4)  # by so many nats, times 3, MWS has it 2 nats above the others
+    assert "counts the I beyond log B as TC, in 0." in fig2_beta_sweep.explain(rows)
     first["active_units"] = "4"
     assert "a run with the most latents in 0 of 1 such settings" in fig2_beta_sweep.explain(rows)
 
@@ -141,6 +149,46 @@ def test_the_exact_objective_weights_the_terms_of_the_kl(method, told):
         settings |= {"method": "beta_tcvae", "beta": 4.0, "alpha": 0.0}
     (row,) = made_up.rows([Run(**settings)], mig=0.4, elbo=-100.0)
     assert methods.objective(row) == pytest.approx(told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "beyond", "told"),
+    [
+        ({}, 2.0, 3 * 2.0),
+        ({}, -1.0, 0.0),
+        ({"alpha": 0.0}, 2.0, 4 * 2.0),
+        ({"estimator": "mss"}, 2.0, 0.0),
+        ({"method": "beta_vae"}, 2.0, 0.0),
+    ],
+)
+def test_information_beyond_log_b_weighs_beta_in_place_of_alpha_with_mws(settings, beyond, told):
+    run = Run(**{"method": "beta_tcvae", "beta": 4.0, "batch_size": 512, **settings})
+    (row,) = made_up.rows([run], mutual_information=math.log(512) + beyond)
+    assert methods.unseen(row) == pytest.approx(told)
+
+
+def test_figure_2_tells_where_the_extra_weight_falls_and_elbo_at_the_weights_of_figure_3():
+    rows = made_up.rows([run for run in fig2_beta_sweep.runs(CPU) if run.dataset == "dsprites"])
+    for line in rows:
+        line["mutual_information"], line["total_correlation"] = str(math.log(512) + 1.5), "0.1"
+        line["elbo"] = {"beta_tcvae": "-117.5", "beta_vae": "-115.9"}.get(line["run.method"], "-90")
+    told = fig2_beta_sweep.explain(rows)
+    assert "at the weight of figure 3: 7.5 and 0.5 nats on dSprites (β = 6)" in told
+    assert "on dSprites (β = 6 and 4) -117.5 against -115.9, δ = -1.00, p = 0.004 of the opposite" in told
+
+
+def test_figure_4_tells_the_correlation_without_the_betas_that_leave_one_latent():
+    rows = made_up.rows([run for run in fig4_mig_vs_tc.runs(CPU) if run.dataset == "dsprites"])
+    for line in rows:  # MIG rises with TC but for β = 10
+        beta = float(line["run.beta"])
+        line["total_correlation"], line["mig"] = str(1 / beta), str(0.9 if beta == 10 else 0.1 / beta)
+    assert "Without the β" not in fig4_mig_vs_tc.explain(rows)
+    for line in rows:
+        if (line["run.method"], float(line["run.beta"])) == ("beta_vae", 10.0):
+            line["active_units"] = "1"
+    told = fig4_mig_vs_tc.explain(rows)
+    assert "more than one: β-VAE on dSprites, without β = 10: ρ = +1.00 (n = 20, 5 seeds), p = 1." in told
+    assert "β-TCVAE on dSprites, without" not in told
 
 
 def test_mig_beside_the_objective_is_of_runs_with_as_many_latents():
@@ -268,6 +316,21 @@ def test_mig_against_tc_shows_means_and_judges_by_ranks():
     assert str(mean) in fig4_mig_vs_tc.tabulate(rows, [])
 
 
+def test_the_measures_by_which_beta_tcvae_is_ahead_at_the_same_beta_are_told_by_how_sure_they_are():
+    rows = made_up.rows([run for run in table_metrics.runs(CPU) if run.dataset == "dsprites"])
+    for line in rows:
+        ours, seed = line["run.method"] == "beta_tcvae", int(line["run.seed"])
+        line["mig"] = str(0.3 + seed / 100 + 0.2 * ours)
+        line["mig_histogram"] = str(0.3 + seed / 100 + (0.005 if seed < 3 else -0.005) * ours)
+        line["beta_vae_score"], line["factor_vae_score"] = str(0.3 - 0.2 * ours), "0.5"
+    told = table_metrics.explain(rows)
+    ahead = (
+        "On dSprites β-TCVAE is above β-VAE at the same β by MIG (exact) (δ = +1.00, p = 0.004) and, without certainty"
+    )
+    assert f"{ahead}, by MIG (histogram) (δ = +0.04, p = 0." in told
+    assert "β-VAE score" not in told.partition(" is above ")[2]
+
+
 def test_the_measure_that_separates_the_methods_is_named():
     rows = made_up.rows(table_metrics.runs(CPU), spread=0.02)
     noise = np.random.default_rng(0)
@@ -308,6 +371,16 @@ def _is_base(line):
     return line["id"] in ablations._bases()
 
 
+def test_what_sets_every_run_of_an_estimator_apart_from_the_base_is_told():
+    rows = made_up.rows(ablations.runs(CPU))
+    for line in rows:
+        if line["run.estimator"] == "mss":
+            line["mutual_information"], line["elbo"] = "11", str(-200 + int(line["run.seed"]))
+    assert "all of MWS: MSS: I (above), ELBO (below); MSS as released: none." in ablations.explain(rows)
+    next(line for line in rows if line["run.estimator"] == "mss")["mutual_information"] = "1"
+    assert "all of MWS: MSS: ELBO (below); MSS as released: none." in ablations.explain(rows)
+
+
 def test_the_base_of_the_ablations_has_every_seed_of_figure_3():
     ours = {run.id for run in fig3_mig_distribution.runs(CPU) if run.method == "beta_tcvae"} & ablations._bases()
     chosen = [run for run in ablations.runs(CPU) if run.id in ablations._bases()]
@@ -339,4 +412,4 @@ def test_the_latents_of_factor_vae_are_told_in_figure_3():
     first |= {"active_units": "6", "elbo": "-90"}
     assert "| FactorVAE (γ = 40) on dSprites | 6 | 1 | -90.0 | 162.0 |" in fig3_mig_distribution.tabulate(rows, [])
     told = fig3_mig_distribution.explain(rows)
-    assert "trained for, of FactorVAE −ELBO + γ TC. The lowest is of a run with the most latents in 1 of 1" in told
+    assert "the objective, of FactorVAE −ELBO + γ TC. The lowest is of a run with the most latents in 1 of 1" in told

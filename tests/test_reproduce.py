@@ -158,11 +158,9 @@ def test_a_seed_that_ends_elsewhere_on_another_processor_is_told():
         if line["run.method"] == "beta_vae":
             line["device"], curve["data_mig"] = "another", "0.3"
     told = headline._again(here, curves)
-    assert (
-        "1 have the same MIG within 0.001 at the same step and 1 have not; those the preset trained on another" in told
-    )
-    assert "(another): β-VAE with seed 0 0.300 and 0.050." in told
-    changed = "With the pilot's trainings in the place of those: "
+    assert "1 have the same MIG within 0.001 at the same step and 1 have not; the preset trained the latter on" in told
+    assert "trained the latter on another, the former on CPU: β-VAE with seed 0 0.300 and 0.050." in told
+    changed = "With the pilot's trainings in the place of those (p of what is named): "
     assert f"{changed}β-VAE > VAE: δ = -1.00, p = 1 becomes δ = +1.00, p = 0.5." in told
     for line in here:
         line["device"] = "one"
@@ -252,7 +250,8 @@ def test_runs_on_fixed_or_joint_factors_depart_as_figure_5_does(tmp_path):
     rows = made_up.rows(PRESETS["quick"].runs([{"method": "beta_vae"}], "pose"))
     assert {circumstances.part(line) for line in rows} == {"pose"}
     facts = circumstances.facts(rows, [], 2, PRESETS["quick"])
-    assert facts[-1].startswith("Departs from the paper on pose: images that are a rendered stand-in; width 64")
+    where = "Departs from the paper on figure 5's 231 images"
+    assert facts[-1].startswith(f"{where}: images that are a rendered stand-in; width 64")
 
 
 def test_the_committed_tables_and_figures_are_those_of_the_committed_records_without_tensorflow(tmp_path):
