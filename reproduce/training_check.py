@@ -306,6 +306,9 @@ def _information(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> str:
         f"no more than log B = {seen:.1f} nats above that, and what a code holds beyond them it counts as TC: ours, "
         f"which held {held:.1f} nats at epoch {epoch}, had a TC of {tc:.1f} by it"
     )
+    if held > seen:
+        whole = _constant() / (_RUN.beta - 1) + held - seen + float(exact[-1]["data_total_correlation"])
+        told += f", and the constant, I beyond log B and the exact TC are together {whole:.1f}"
     if published > tc and objective < float(exact[-1]["loss"]):
         told += (
             f". So the published TC, {published:.1f}, suggests, if its exact TC is no larger, a code of some "

@@ -162,7 +162,8 @@ def test_what_the_published_code_holds_is_told_by_what_ours_does(tmp_path, loss,
     """Where the published TC is above ours."""
     row = {**line(50, 0, 36850, loss, 0.3), "total_correlation": str(objective)}
     table = training_check.tabulate(collected(tmp_path, row), PAPER)
-    assert f"ours, which held 8.4 nats at epoch 50, had a TC of {objective:.1f} by it" in table
+    assert f"ours, which held 8.4 nats at epoch 50, had a TC of {objective:.1f} by it, and the" in table
+    assert "I beyond log B and the exact TC are together 123.6." in table  # 121.6 + 8.4 − 6.9 + 0.5
     assert ("the published TC, 125.0, suggests, if its exact TC is no larger, a code of some 9 nats" in table) is more
 
 
