@@ -169,8 +169,9 @@ def _elbo_at_fixed_weights(rows: Sequence[Row]) -> str:
     if not told:
         return ""
     return (
-        "That does not hold of the claim about ELBO, for which the β of the highest MIG may be one at which hardly a "
-        f"latent is left. Median ELBO in nats at the weights of figure 3, β-TCVAE's against β-VAE's: {'; '.join(told)}"
+        "Which way it moves the p of the claim about ELBO is not known, and the β of the highest MIG may be one at "
+        "which hardly a latent is left. Median ELBO in nats at the weights of figure 3, β-TCVAE's against β-VAE's: "
+        f"{'; '.join(told)}"
     )
 
 
@@ -209,7 +210,7 @@ def _where_the_weight_falls(rows: Sequence[Row]) -> str:
                     (beta - 1) * results.values(lines, "total_correlation"),
                 )
             )
-            told.append(f"{beyond:.1f} and {tc:.1f} nats on {methods.TITLES[dataset]} (β = {beta:g})")
+            told.append(f"{beyond:.1f} and {tc:z.1f} nats on {methods.TITLES[dataset]} (β = {beta:g})")
     if not told:
         return ""
     return (

@@ -94,19 +94,11 @@ def _table(rows: Sequence[Row], paper: Sequence[Row], dataset: str) -> str:
             said = f"{known[method]['value']} ({known[method]['mark']})" if method in known else said
             ours = methods.medians(chosen, "mig") if chosen else "not run here"
             means = [methods.short(results.values(chosen, name)) if chosen else "" for name in (*_ALSO, *gaps)]
-            lines.append([methods.in_line(label), said if shown else "", ours, _each(chosen), *means])
+            lines.append([methods.in_line(label), said if shown else "", ours, methods.each(chosen), *means])
     header = ["method", "published median MIG", "our median MIG [90% interval or range]", "each seed's MIG"]
     header += _ALSO.values()
     header += [f"gap {name.removeprefix('mig_gaps.')}" for name in gaps]
     return results.table(header, lines) + _discriminators(rows, dataset)
-
-
-def _each(rows: Sequence[Row]) -> str:
-    """The MIG of every seed, ascending; of many the quartiles."""
-    found = np.sort(results.values(rows, "mig"))
-    if len(found) > 10:
-        return "quartiles " + ", ".join(f"{value:.3f}" for value in np.quantile(found, [0.0, 0.25, 0.5, 0.75, 1.0]))
-    return ", ".join(f"{value:.3f}" for value in found)
 
 
 def _settings(rows: Sequence[Row], dataset: str, method: str) -> list[tuple[str, list[Row], bool]]:
@@ -149,8 +141,8 @@ def _discriminators(rows: Sequence[Row], dataset: str) -> str:
         return ""
     return (
         "\nTotal correlation of FactorVAE by its discriminator against that of all images' codes, medians in nats: "
-        f"{'; '.join(told)}. The discriminator sees little of it: the VAE is trained against it, and it is "
-        "small and not trained for long; which of the two is the reason is not told apart here.\n"
+        f"{'; '.join(told)}. Where the discriminator sees less, the VAE may have been trained past it, or it may "
+        "be too small or learn too slowly: that is not told apart here.\n"
     )
 
 

@@ -81,21 +81,21 @@ def _without_collapsed(rows: Sequence[Row]) -> str:
     for dataset in methods.present(rows):
         for method in reversed(methods.OVER_BETA):
             over = methods.by_beta(rows, dataset, method)
-            left = {beta for beta, lines in over.items() if {line["active_units"] for line in lines} == {"1"}}
+            left = {beta for beta, lines in over.items() if all(int(line["active_units"]) < 2 for line in lines)}
             if left:
                 found = _correlation_of([line for beta, lines in over.items() if beta not in left for line in lines])
                 without = ", ".join(f"{beta:g}" for beta in sorted(left))
                 place = f"{methods.NAMES[method]} on {methods.TITLES[dataset]}, without β = {without}"
-                told.append(f"{place}: ρ = {found}, {results.p_text(found.p_less)}")
-    return f"Without the β at which no run has more than one: {'; '.join(told)}" if told else ""
+                told.append(f"{place}: ρ = {found}, of a fall {results.p_text(found.p_less)}")
+    return f"Without the β at which no run has more than one active latent: {'; '.join(told)}" if told else ""
 
 
 def explain(rows: Sequence[Row]) -> str:
     """What the correlation is of, and how far training went."""
     return methods.paragraph(
         "ρ is Spearman's over the β of a seed, and the mean of that over seeds; p is of seeds, whose ρ may by chance "
-        "have either sign. β moves both quantities, so a part of ρ is β's doing. The TC of a single active latent is "
-        "0: what is measured of it lies within its standard error",
+        "have either sign. β moves both quantities, so a part of ρ is β's doing. With a single active latent "
+        "TC is near 0, and the order of such runs by TC says little",
         methods.one_latent(methods.alike(rows)),
         _without_collapsed(methods.alike(rows)),
         methods.effort(rows),

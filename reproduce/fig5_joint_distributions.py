@@ -52,8 +52,12 @@ def ideal(p: np.ndarray) -> float:
     return float(np.mean([1 - shared(p) / -(m @ np.log(m)) for m in marginals]))
 
 
+def _of(rows: Sequence[Row], method: str, joint: str) -> list[Row]:
+    return [line for line in methods.of(rows, "faces3d", method) if line["run.joint"] == joint]
+
+
 def _values(rows: Sequence[Row], method: str, joint: str, quantity: str = "mig") -> np.ndarray:
-    return results.values(methods.of(rows, "faces3d", method), quantity, run__joint=joint)
+    return results.values(_of(rows, method, joint), quantity)
 
 
 def _label(method: str) -> str:
@@ -119,9 +123,6 @@ def _each(rows: Sequence[Row]) -> str:
     """MIG of every seed, which shows whether a median stands for one kind of runs or for two."""
     told = []
     for joint, name in JOINTS.items():
-        sides = [
-            ", ".join(f"{mig:.3f}" for mig in sorted(_values(rows, method, joint))) or "not run"
-            for method in reversed(methods.OVER_BETA)
-        ]
-        told.append(f"{name} {' against '.join(sides)}")
+        sides = (_of(methods.alike(rows), method, joint) for method in reversed(methods.OVER_BETA))
+        told.append(f"{name} {' against '.join(methods.each(side) or 'not run' for side in sides)}")
     return f" MIG of each seed, β-TCVAE's against β-VAE's: {'; '.join(told)}."

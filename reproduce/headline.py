@@ -148,6 +148,6 @@ def _missing(rows: Sequence[Row], check: Sequence[Row]) -> str:
     return (
         f"Nothing {alone}was run with the preset paper, the paper's own settings. So a claim that fails below, but for "
         "the training check's and Table 1's, fails in short trainings of small networks; it does not say that the "
-        "paper's numbers are wrong, nor one that holds that they are right. Of claims with nothing in them half would "
-        "hold in direction; and preset quick, with two seeds, can decide none."
+        "paper's numbers are wrong, nor one that holds that they are right. Of orders with nothing in them at most "
+        "half would hold in direction, of two seeds against two a third, and these can decide none."
     )

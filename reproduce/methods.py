@@ -261,20 +261,23 @@ def optima(alike: Mapping[str, Sequence[Row]], minimised: str, caveat: str) -> s
             sum(_active(min(rows, key=value)) == max(map(_active, rows)) for rows in mixed.values())
             for value in (objective, lambda row: objective(row) + unseen(row))
         )
-        others = f", and in the other {len(mixed) - most} of one with fewer" if most < len(mixed) else ""
+        others = f", and of one with fewer in {len(mixed) - most}" if most < len(mixed) else ""
         told.append(
             "Runs that are alike but for the seed differ in how many latents are active, and by that in ELBO and in "
             f"the objective, {minimised}. The lowest is of a run with the most latents in {most} of {len(mixed)} such "
             "settings" + (f": there those with fewer stopped at a worse value of it{others}" if most else "")
         )
         if any(unseen(row) for rows in mixed.values() for row in rows):
-            told.append(f"As MWS sees it, which counts the I beyond log B as TC, in {seen}")
+            told.append(
+                "With what MWS adds to it where it is the estimator, (β − α) (I − log B) where that is above 0, the "
+                f"lowest is of a run with the most latents in {seen} of {len(mixed)}"
+            )
         pairs = [pair for rows in mixed.values() for pair in itertools.combinations(rows, 2)]
         ends = [sorted(pair, key=objective) for pair in pairs if len({*map(_active, pair)}) > 1]
         better = sum(float(low["mig"]) > float(high["mig"]) for low, high in ends)
         told.append(
-            "It does not tell which number of latents has the higher MIG: of two runs that differ in it, the one with "
-            f"the lower objective has the higher MIG in {better} of {len(ends)} pairs"
+            "Of two such runs with unlike numbers of latents the one with the lower objective has the higher MIG in "
+            f"{better} of {len(ends)} pairs"
         )
     sets = [rows for lines in alike.values() for rows in _by_count(lines).values()]
     found = [
@@ -304,6 +307,14 @@ def _by_count(rows: Sequence[Row]) -> dict[int, list[Row]]:
     for line in rows:
         found.setdefault(_active(line), []).append(line)
     return found
+
+
+def each(rows: Sequence[Row]) -> str:
+    """The MIG of every seed, ascending; of many the quartiles."""
+    found = np.sort(results.values(rows, "mig"))
+    if len(found) > 10:
+        return "quartiles " + ", ".join(f"{value:.3f}" for value in np.quantile(found, [0.0, 0.25, 0.5, 0.75, 1.0]))
+    return ", ".join(f"{value:.3f}" for value in found)
 
 
 def monotone(text: str, paper: str, found: Correlation, falls: bool = False) -> Claim:
