@@ -21,7 +21,8 @@ from tcvae_tf import distributions
 def mws_log_weights(batch_size: int, dataset_size: int) -> np.ndarray:
     """Minibatch weighted sampling (section 3.1, equation 3): W_ij = 1/(N·B), the paper's default. [B, B].
 
-    Biased downwards: the rows sum to 1/N, and E q̂(z) is below q(z).
+    Biased downwards: the rows sum to 1/N, and E q̂(z) is below q(z). And since q̂(z_i) is no less than
+    q(z_i|x_i)/(N·B), index-code mutual information beyond log B nats is counted as total correlation.
 
     Raises:
       ValueError: B > N.

@@ -159,6 +159,15 @@ def weighted(weights, arrays, estimator="mws", posterior="normal"):
     return tf.reduce_mean(sum(weight * term for weight, term in zip(weights, terms.values(), strict=True))), terms
 
 
+def test_mws_counts_the_information_beyond_log_b_as_total_correlation():
+    """Two latents that take each of four places once in a batch of four of the 16 images: I = log 16, and TC = 0."""
+    loc = tf.constant([[0.0, 2.0], [1.0, 0.0], [2.0, 3.0], [3.0, 1.0]], tf.float64)
+    terms = objective.kl_terms(loc, loc, tf.fill([4, 2], tf.constant(1e-3, tf.float64)), 16, "mws")
+    of_no_code = {"mutual_information": np.log(16), "total_correlation": (2 - 1) * np.log(16)}
+    assert np.allclose(terms["mutual_information"] - of_no_code["mutual_information"], np.log(4))
+    assert np.allclose(terms["total_correlation"] - of_no_code["total_correlation"], np.log(16) - np.log(4))
+
+
 def test_equal_weights_give_beta_times_the_kl_without_the_pairwise_term(batch):
     """The β-VAE identity: log q(z) cancels, so the value is the same with and without it."""
     shortcut, terms = tc.Objective(4.0, 4.0, 4.0).penalty(*batch)
