@@ -118,12 +118,21 @@ def test_the_numbers_of_figure_3_are_those_of_the_records():
     told = [f"{spread(other)} ({results.p_text(results.compare(ours, other).p)})" for other in others]
     text = " ".join(TEXT.split())
     assert f"The median of β-TCVAE (β = 6), {spread(ours)}, is above that of β-VAE (β = 4), {told[0]}" in text
-    assert f"that of FactorVAE (γ = 40), {told[1]}, and that of VAE, {told[2]}, by one-sided tests" in text
+    assert f"that of FactorVAE (γ = 40, the better of 10 and 40), {told[1]}, and that of VAE, {told[2]}, by one" in text
+    assert len(rows) == len(wanted) and {*methods.candidates(rows, "dsprites")} == {10, 40}
     assert {len(sample) for sample in (ours, *others)} == {len(PRESETS["cpu"].seeds)} == {5}
     assert [f"{mig:.2f}" for mig in sorted(ours)] == ["0.11", "0.11", "0.38", "0.38", "0.38"]
     report = (ROOT / "results" / "RESULTS.md").read_text(encoding="utf-8")
     elsewhere = re.search(r"β-TCVAE > β-VAE: [^;]* becomes [^,]*, (p = [0-9.]*[0-9])", report)
     assert elsewhere and f"with {elsewhere[1]} in place of {told[0].split('p = ')[1].rstrip(')')}." in text
+    best = methods.tuned(rows, "dsprites", "beta_tcvae")
+    gaps = "{}, {} and {}".format(*(middle(best, f"mig_gaps.{name}", 3) for name in ("posX", "posY", "scale")))
+    largest = max(float(line["mig_gaps.orientation"]) for line in rows if line["mig_gaps.orientation"])
+    assert f"posX, posY and scale (median gaps {gaps}); no method finds orientation, whose largest gap" in text
+    assert f"in any run is {largest:.2g}, which leaves MIG at most 0.75." in text
+    assert {line["active_units"] for line in best} == {"3"}
+    swapped = re.search(r"β-VAE > FactorVAE: [^;]* becomes δ = \+[^,]*, (p = [0-9.]*[0-9])", report)
+    assert swapped and f"seeds 0 and 1 it would be, without certainty ({swapped[1]})." in text
     beaten = results.compare(*(results.values(methods.tuned(rows, "dsprites", name), "mig") for name in shown[1:3]))
     medians = " against ".join(told[place].split(" ")[0] for place in (0, 1))
     assert f"β-VAE is not above FactorVAE: {medians} ({results.p_text(beaten.p_less)} of the opposite)" in text
@@ -144,7 +153,11 @@ def test_the_numbers_of_figure_2_are_those_of_the_records():
     from reproduce import fig2_beta_sweep, methods
 
     rows, text = recorded(fig2_beta_sweep)
-    mig, elbo = (claim.ours.split("; ") for claim in fig2_beta_sweep.check(rows, [])[:2])
+    mig, elbo, highest = (claim.ours.split("; ") for claim in fig2_beta_sweep.check(rows, [])[:3])
+    assert f"its best β, β-TCVAE is above β-VAE without certainty ({highest[1].partition(', ')[2]})." in text
+    both = [results.values(methods.of(rows, "dsprites", name, 6.0), "mig") for name in ("beta_tcvae", "beta_vae")]
+    chance = results.p_text(results.compare(*both).p)
+    assert f"Both at β = 6, β-TCVAE has the higher MIG without certainty ({chance})." in text
     assert f"β-TCVAE has the higher ELBO (Cliff's {elbo[1]})" in text
     assert f"In MIG it is ahead without certainty ({mig[1]})" in text and mig[1].startswith("δ = +")
     assert mig[2] == elbo[2] == "n = 5 and 5 seeds"
@@ -164,7 +177,33 @@ def test_the_numbers_of_figure_2_are_those_of_the_records():
     ours, theirs = (
         middle(methods.of(rows, "dsprites", *which), "elbo", 1) for which in [("beta_tcvae", 6), ("beta_vae", 4)]
     )
-    assert f"the median ELBO is {ours} nats for β-TCVAE and {theirs} for β-VAE" in text
+    fixed = re.search(
+        r"dSprites \(β = 6 and 4\) (\S+) against ([^,]*), δ = -\S+, (.*?) of the op", told := explained(rows)
+    )
+    told_of = f"The median ELBO is {ours} nats for β-TCVAE (β = 6) and {theirs} for β-VAE (β = 4), which is higher"
+    assert fixed and f"{told_of} ({fixed[3]})." in text
+    assert fixed.groups()[:2] == (ours, theirs)
+    falls = re.search(r"figure 3: (\S+) and (\S+) nats on dSprites \(β = 6\); (\S+) and (\S+) nats on 3D Faces", told)
+    told = "adds about (β - 1)(I - log B) = {} nats for that rest and (β - 1) TC = {} for TC, on the faces"
+    assert falls and f"{told} {{}} and {{}}.".format(*falls.groups()) in text
+
+
+def explained(rows):
+    from reproduce import fig2_beta_sweep
+
+    return fig2_beta_sweep.explain(rows)
+
+
+def test_the_other_measures_at_the_same_beta_are_those_of_the_records():
+    from reproduce import methods, table_metrics
+
+    rows, text = recorded(table_metrics)
+    names = {name: measure for measure, name in table_metrics.MEASURES.items()}
+    wanted = [names[name] for name in ("β-VAE score", "FactorVAE score", "MIG (histogram)")]
+    found = [results.compare_within(methods.same_beta(methods.alike(rows), "dsprites", name)) for name in wanted]
+    assert all(one.effect > 0 for one in found)
+    told = "{}, {} and {}".format(*(results.p_text(one.p).removeprefix("p = ") for one in found))
+    assert f"By the β-VAE score, the FactorVAE score and the histogram MIG β-TCVAE is ahead with p = {told}." in text
 
 
 def test_the_numbers_of_figure_4_are_those_of_the_records():
@@ -174,8 +213,17 @@ def test_the_numbers_of_figure_4_are_those_of_the_records():
     claims = fig4_mig_vs_tc.check(rows)[:2]
     ours, theirs = (claim.ours.removeprefix("ρ = ").removesuffix(" (n = 25, 5 seeds)") for claim in claims)
     assert f"the mean of five seeds, is {ours} for β-TCVAE and {theirs} for β-VAE" in text
-    assert {results.p_text(claim.p) for claim in claims} == {"p = 0.031"} and "(p = 0.031 each; [figure 4]" in text
+    assert {results.p_text(claim.p) for claim in claims} == {"p = 0.031"} == {results.p_text(1 / 2**5)}
+    assert "(p = 0.031 each, the least that five can have; [figure 4]" in text
+    faces = fig4_mig_vs_tc.check(rows)[2:]
+    told = [claim.ours.removeprefix("ρ = ").removesuffix(" (n = 15, 3 seeds)") for claim in faces]
+    assert [claim.holds for claim in faces] == [True, False]
+    assert f"On the faces it is {told[0]} ({results.p_text(faces[0].p)}) and {told[1]}, which fails." in text
     assert all(claim.holds for claim in claims)
+    without = re.search(
+        r"β-VAE on dSprites, without β = 10: ρ = (\S+) \(.*?\), of a fall (p = [\d.]+\d)", fig4_mig_vs_tc.explain(rows)
+    )
+    assert without and f"where it uses one latent, β-VAE's is {without[1]} ({without[2]})." in text
 
 
 def test_the_numbers_of_the_faces_are_those_of_the_records():
@@ -229,7 +277,12 @@ def test_the_numbers_of_the_estimators_are_those_of_the_records():
     assert "its codes hold {} nats of information against {}, with an".format(*told["mutual_information"]) in text
     assert "with an ELBO of {} nats against {} and a TC of".format(*told["elbo"]) in text
     assert "a TC of {} against {} (two-sided p = ".format(*told["total_correlation"]) in text
-    assert "p = {}, {} and {}), and a median".format(*list(chances.values())[:3]) in text
+    least = f"{2 / math.comb(8, 3):.2g}"
+    assert {*list(chances.values())[:3]} == {least}
+    assert (
+        f"p = {least}, {least} and {least}, the least that three runs against five can have; other processors" in text
+    )
+    assert not {line["device"] for line in variants["MSS"]} & {line["device"] for line in variants["base"]}
     assert "a median MIG of {} against {} (p = {};".format(*told["mig"], chances["mig"]) in text
 
 
@@ -243,11 +296,21 @@ def test_the_numbers_of_figure_5_and_of_the_check_are_those_of_their_files():
     assert not any(claim.certain for claim in claims) and len(rows) == 24
     last = training_check.of(results.read_rows(ROOT / "results" / training_check.FILE))[training_check.WHOSE[0]][-1]
     negative = float(last["kl"]) - float(last["reconstruction"])
+    logged, held, exact = (
+        float(last[name]) for name in ("total_correlation", "data_mutual_information", "data_total_correlation")
+    )
+    constant, rest = 9 * math.log(737_280), held - math.log(1000)
+    assert abs(constant + rest + exact - logged) < 0.1
+    told = (
+        f"{logged:.1f} nats, which is a constant of {constant:.1f} for D latents, (D - 1) log N, and the rest of I and"
+    )
+    told += f" the exact TC, {rest:.1f} and {exact:.1f}, but for {abs(logged - constant - rest - exact):.1f}."
+    assert f"at paper size (B = 1,000) it ended at {told}" in text
     assert f"ended with MIG {float(last['data_mig']):.3f} and {negative:.1f} nats of negative ELBO" in text
 
 
 def test_the_numbers_of_active_latents_are_those_of_the_records():
-    from reproduce import ablations, fig2_beta_sweep, methods
+    from reproduce import ablations, fig2_beta_sweep, fig3_mig_distribution, methods
 
     rows, text = recorded(fig2_beta_sweep)
 
@@ -259,20 +322,41 @@ def test_the_numbers_of_active_latents_are_those_of_the_records():
         return middle(using(beta, latents), "elbo", 1)
 
     def gained(beta):
-        three, four = (np.median([methods.objective(line) for line in using(beta, count)]) for count in (3, 4))
-        return f"{three - four:.0f}"
+        sides = (
+            np.median(
+                [[methods.objective(line), methods.objective(line) + methods.unseen(line)] for line in lines], axis=0
+            )
+            for lines in (using(beta, 3), using(beta, 4))
+        )
+        return [f"{less:.0f}" for less in np.subtract(*sides)]
 
     assert (
         f"β-TCVAE is {elbo(2, 4)} nats in place of {elbo(2, 3)} (β = 2) and {elbo(4, 4)} in place of {elbo(4, 3)} (β"
         in text
     )
-    assert f"and the exact objective is lower by {gained(2)} and {gained(4)} nats" in text
+    (exact, seen), (exact4, seen4) = gained(2), gained(4)
+    assert f"is lower by {exact} and {exact4} nats, with what MWS adds to it by {seen} and {seen4}: three" in text
+    assert {len(using(beta, count)) for beta in (2, 4) for count in (3, 4)} == {2, 3}
     found = re.search(
         r"a Spearman's ρ of (\S+), the mean over sets of three runs or more, n = (\d+); it is below 0 in (\d+)",
         fig2_beta_sweep.explain(rows),
     )
-    assert f"over the {found[2]} such sets in figure 2 the mean of Spearman's ρ of MIG with the exact" in text
-    assert f"objective is {found[1]}, and it is below 0 in {found[3]}." in text
+    assert (
+        f"over the {found[2]} such sets of three runs or more in figure 2 the mean of Spearman's ρ is {found[1]}, and"
+        in text
+    )
+    assert f"and it is below 0 in {found[3]}. That" in text
+    others = re.search(
+        r"n = (\d+); it is below 0 in (\d+)", fig3_mig_distribution.explain(recorded(fig3_mig_distribution)[0])
+    )
+    assert others and f"were not among them, it is below 0 in {others[2]} of {others[1]}." in text
+    pairs = re.search(
+        r"the one with the lower objective has the higher MIG in (.*? pairs)", fig2_beta_sweep.explain(rows)
+    )
+    assert (
+        pairs
+        and f"figure 2 that differ in it, the one with the lower objective has the higher MIG in {pairs[1]}." in text
+    )
     most = [int(line["active_units"]) for line in methods.of(rows, "dsprites", "beta_tcvae", 6)]
     assert (len(most), max(most)) == (5, 3) and "At β = 6 none of its five runs has a fourth, but" in text
     others = [ablations._variants(recorded(ablations)[0])[f"B = {size}"] for size in (256, 1024, 2048)]
@@ -281,8 +365,9 @@ def test_the_numbers_of_active_latents_are_those_of_the_records():
     base, mig = ablations._variants(recorded(ablations)[0])["base"], [results.values(rows, "mig") for rows in others]
     beside = [results.p_text(results.compare(one, results.values(base, "mig")).two_sided) for one in mig]
     medians = "{:.3f}, {:.3f} and {:.3f}".format(*map(np.median, mig))
+    assert "not certainly lower than {} (two-sided p = ".format(middle(base, "mig", 3)) in text
     chances = "{}, {} and {}".format(*(one.removeprefix("p = ") for one in beside))
-    assert f"their median MIG is {medians} (p = {chances};" in text
+    assert f"their median MIG is {medians}, not certainly" in text and f"(two-sided p = {chances};" in text
     ours = methods.of(rows, "dsprites", "beta_tcvae", 6)
     assert {line["run.epochs"] for lines in (ours, *others) for line in lines} == {"5"}
 
