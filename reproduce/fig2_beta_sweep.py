@@ -189,12 +189,12 @@ def _seen_by_mws(rows: Sequence[Row]) -> str:
             told.append(f"on {methods.TITLES[dataset]} (log B = {math.log(*sizes):.1f}): {', '.join(medians)}")
     if not told:
         return ""
-    return (
+    seen = (
         "MWS sees no more than log B nats of the index-code mutual information I, and counts what a code holds beyond "
         "them as TC, so that β weights it too. Median I in nats, β-TCVAE's against β-VAE's at the same β, "
         f"{'; '.join(told)}"
-        f"{_where_the_weight_falls(rows)}"
     )
+    return ". ".join(filter(None, [seen, _where_the_weight_falls(rows)]))
 
 
 def _where_the_weight_falls(rows: Sequence[Row]) -> str:
@@ -206,7 +206,7 @@ def _where_the_weight_falls(rows: Sequence[Row]) -> str:
             beyond, tc = (
                 results.median(sample).value
                 for sample in (
-                    [methods.unseen(line) for line in lines],
+                    [*map(methods.mws_bias, lines)],
                     (beta - 1) * results.values(lines, "total_correlation"),
                 )
             )
@@ -214,7 +214,7 @@ def _where_the_weight_falls(rows: Sequence[Row]) -> str:
     if not told:
         return ""
     return (
-        ". So what β-TCVAE minimises holds about (β − 1) (I − log B) for I beyond log B beside (β − 1) TC for TC, "
+        "So what β-TCVAE minimises holds about (β − 1) (I − log B) for I beyond log B beside (β − 1) TC for TC, "
         f"medians at the weight of figure 3: {'; '.join(told)}. Where the first is not small the extra weight of β "
         "lies on I too"
     )

@@ -102,9 +102,10 @@ def _again(rows: Sequence[Row], curves: Sequence[Row]) -> str:
     if not apart:
         return ""
     latter, former = ({pair[3] for pair in some} for some in (apart, alike))
-    machines = [" and on ".join(sorted(devices)) for devices in (latter, former)]
-    others = "; the preset trained the latter on {}, the former on {}".format(*machines)
-    others = "" if latter & former or not former else others
+    others = ""
+    if former and not latter & former:
+        machines = [" and on ".join(sorted(devices)) for devices in (latter, former)]
+        others = "; the preset trained the latter on {}, the former on {}".format(*machines)
     told = ", ".join(f"{name} {there:.3f} and {here:.3f}" for name, there, here, _ in apart)
     return (
         "Of trainings that the pilot and the preset have in common, with the same settings and seed, "

@@ -229,9 +229,9 @@ def objective(row: Row) -> float:
     return -elbo + (gamma - 1) * kl + (alpha - gamma) * held + (beta - gamma) * tc
 
 
-def unseen(row: Row) -> float:
-    """What MWS adds to the objective of a run because it sees no more than log B nats of I, in nats: it counts those
-    beyond them as TC, so that they have the weight β in place of α. But for a constant; 0 where MWS is not used."""
+def mws_bias(row: Row) -> float:
+    """The bias of MWS in the objective of a run, but for a constant, in nats: (β − α) (I − log B) where I is above
+    log B, since it counts that as TC; 0 where MWS is not used."""
     if row["run.method"] != "beta_tcvae" or row["run.estimator"] != "mws":
         return 0.0
     beyond = float(row["mutual_information"]) - math.log(int(row["run.batch_size"]))
@@ -255,41 +255,59 @@ def by_latents(alike: Mapping[str, Sequence[Row]]) -> str:
 def optima(alike: Mapping[str, Sequence[Row]], minimised: str, caveat: str) -> str:
     """How the objective of runs that are alike but for the seed goes with the number of active latents, and MIG with
     the objective among those with as many; with the formula of the objective, and what is to be said of the latter."""
-    told = []
-    if mixed := _mixed(alike):
-        most, seen = (
-            sum(_active(min(rows, key=value)) == max(map(_active, rows)) for rows in mixed.values())
-            for value in (objective, lambda row: objective(row) + unseen(row))
-        )
-        others = f", and of one with fewer in {len(mixed) - most}" if most < len(mixed) else ""
+    mixed = _mixed(alike)
+    told = [*_lowest(mixed, minimised), _between_counts(mixed), _within_counts(alike, caveat)]
+    return ". ".join(filter(None, told))
+
+
+def _lowest(mixed: Mapping[str, Sequence[Row]], minimised: str) -> list[str]:
+    """In how many settings the run of the lowest objective has the most latents, without the bias of MWS and with."""
+    if not mixed:
+        return []
+    most, biased = (
+        sum(_active(min(rows, key=value)) == max(map(_active, rows)) for rows in mixed.values())
+        for value in (objective, lambda row: objective(row) + mws_bias(row))
+    )
+    others = f", and of one with fewer in {len(mixed) - most}" if most < len(mixed) else ""
+    told = [
+        "Runs that are alike but for the seed differ in how many latents are active, and by that in ELBO and in the "
+        f"objective, {minimised}. The lowest is of a run with the most latents in {most} of {len(mixed)} such settings"
+        + (f": there those with fewer stopped at a worse value of it{others}" if most else "")
+    ]
+    if any(mws_bias(row) for rows in mixed.values() for row in rows):
         told.append(
-            "Runs that are alike but for the seed differ in how many latents are active, and by that in ELBO and in "
-            f"the objective, {minimised}. The lowest is of a run with the most latents in {most} of {len(mixed)} such "
-            "settings" + (f": there those with fewer stopped at a worse value of it{others}" if most else "")
+            "With what MWS adds to it where it is the estimator, (β − α) (I − log B) where that is above 0, the lowest "
+            f"is of a run with the most latents in {biased} of {len(mixed)}"
         )
-        if any(unseen(row) for rows in mixed.values() for row in rows):
-            told.append(
-                "With what MWS adds to it where it is the estimator, (β − α) (I − log B) where that is above 0, the "
-                f"lowest is of a run with the most latents in {seen} of {len(mixed)}"
-            )
-        pairs = [pair for rows in mixed.values() for pair in itertools.combinations(rows, 2)]
-        ends = [sorted(pair, key=objective) for pair in pairs if len({*map(_active, pair)}) > 1]
-        better = sum(float(low["mig"]) > float(high["mig"]) for low, high in ends)
-        told.append(
-            "Of two such runs with unlike numbers of latents the one with the lower objective has the higher MIG in "
-            f"{better} of {len(ends)} pairs"
-        )
+    return told
+
+
+def _between_counts(mixed: Mapping[str, Sequence[Row]]) -> str:
+    """How often the lower objective has the higher MIG, of two runs with unlike numbers of latents."""
+    if not mixed:
+        return ""
+    pairs = [pair for rows in mixed.values() for pair in itertools.combinations(rows, 2)]
+    ends = [sorted(pair, key=objective) for pair in pairs if len({*map(_active, pair)}) > 1]
+    better = sum(float(low["mig"]) > float(high["mig"]) for low, high in ends)
+    return (
+        "Of two such runs with unlike numbers of latents the one with the lower objective has the higher MIG in "
+        f"{better} of {len(ends)} pairs"
+    )
+
+
+def _within_counts(alike: Mapping[str, Sequence[Row]], caveat: str) -> str:
+    """How MIG goes with the objective among runs with as many latents."""
     sets = [rows for lines in alike.values() for rows in _by_count(lines).values()]
     found = [
         results.correlation([*map(objective, rows)], results.values(rows, "mig"), [0] * len(rows)) for rows in sets
     ]
     if rhos := [one.rho for one in found if one.rho is not None]:
-        told.append(
+        return (
             "Among runs that are alike but for the seed and have as many active latents MIG goes with the objective "
             f"by a Spearman's ρ of {np.mean(rhos):+.2f}, the mean over sets of three runs or more, n = {len(rhos)}; it "
             f"is below 0 in {sum(rho < 0 for rho in rhos)}. {caveat}, and the sets share their seeds, so no p is given"
         )
-    return ". ".join(told)
+    return ""
 
 
 def _mixed(alike: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:

@@ -132,12 +132,11 @@ def _ahead(rows: Sequence[Row]) -> list[str]:
     told = []
     for dataset in methods.present(rows):
         found = {name: results.compare_within(methods.same_beta(rows, dataset, m)) for m, name in MEASURES.items()}
-        groups: dict[str, list[str]] = {"": [], ", without certainty,": []}
-        for name, one in found.items():
-            if one.effect is not None and one.effect > 0:
-                groups["" if (one.p or 0) < results.LEVEL else ", without certainty,"].append(f"{name} ({one})")
-        parts = [f"{how} by {', '.join(names)}" for how, names in groups.items() if names]
-        told += (
-            [f"On {methods.TITLES[dataset]} β-TCVAE is above β-VAE at the same β{' and'.join(parts)}"] if parts else []
-        )
+        above = {f"{name} ({one})": one.p for name, one in found.items() if one.effect is not None and one.effect > 0}
+        sure = [name for name, p in above.items() if p is not None and p < results.LEVEL]
+        unsure = [name for name in above if name not in sure]
+        parts = [f" by {', '.join(sure)}"] if sure else []
+        parts += [f", without certainty, by {', '.join(unsure)}"] if unsure else []
+        if parts:
+            told.append(f"On {methods.TITLES[dataset]} β-TCVAE is above β-VAE at the same β{' and'.join(parts)}")
     return told

@@ -121,9 +121,14 @@ def _estimated_tc(negative_elbo: float, objective: float) -> float:
     return (objective - negative_elbo) / (_RUN.beta - 1)
 
 
+def _tc_of_no_code() -> float:
+    """The TC that the weights 1/(N·B) of MWS give a code without information: (D − 1) log N nats."""
+    return (_RUN.latent_dim - 1) * math.log(plan.images(_RUN))
+
+
 def _constant() -> float:
-    """What the weights 1/(N·B) of MWS add to the objective, whatever the code: (β − 1) (D − 1) log N nats."""
-    return (_RUN.beta - 1) * (_RUN.latent_dim - 1) * math.log(plan.images(_RUN))
+    """What those weights add to the objective, whatever the code: (β − 1) (D − 1) log N nats."""
+    return (_RUN.beta - 1) * _tc_of_no_code()
 
 
 def _published(paper: Sequence[Row], whose: str) -> dict[str, Row]:
@@ -195,7 +200,7 @@ def _beside_published(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> 
     shown = [f"{row['value']} ({row['mark']})" for row in published.values()]
     for numbers in (theirs, ours):
         tc = _estimated_tc(*numbers)
-        numbers += [numbers[1] - _constant(), tc, tc - _constant() / (_RUN.beta - 1)]
+        numbers += [numbers[1] - _constant(), tc, tc - _tc_of_no_code()]
     shown += [f"{theirs[2]:.1f}", f"{theirs[3]:.1f} (of the two)", f"{theirs[4]:.1f}"]
     names = [*_QUANTITIES, "the latter less its constant", "TC as MWS estimates it", "that TC less its constant"]
     lines: list[list[object]] = [
@@ -233,7 +238,7 @@ def explain(rows: Sequence[Row]) -> str:
         f"{_constant():.0f} nats are a constant, so that within 2% of the whole is no nearer than within a seventh of "
         "the rest.",
         "The objective less −ELBO is (β − 1) TC, as MWS estimates it; of a code without information that TC is "
-        f"(D − 1) log N = {_constant() / (_RUN.beta - 1):.1f} nats.",
+        f"(D − 1) log N = {_tc_of_no_code():.1f} nats.",
         "pythae's script for it, which we read, has the network, batch, optimizer, estimator and β of the training "
         "beside it, all images, none held out, and one seed (S); what its two numbers were printed from we do not "
         "know. What the authors' code was told for its own we do not know; where it is not told otherwise it takes "
@@ -307,7 +312,7 @@ def _information(rows: Sequence[Row], whose: str, paper: Sequence[Row]) -> str:
         f"which held {held:.1f} nats at epoch {epoch}, had a TC of {tc:.1f} by it"
     )
     if held > seen:
-        whole = _constant() / (_RUN.beta - 1) + held - seen + float(exact[-1]["data_total_correlation"])
+        whole = _tc_of_no_code() + held - seen + float(exact[-1]["data_total_correlation"])
         told += f", and the constant, I beyond log B and the exact TC are together {whole:.1f}"
     if published > tc and objective < float(exact[-1]["loss"]):
         told += (
